@@ -1,0 +1,1 @@
+"""How records move: landing, reading, parsing, validation, identity, loading, runs."""

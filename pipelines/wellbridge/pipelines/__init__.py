@@ -1,0 +1,1 @@
+"""Which source goes where: sources, nightly runs, measures, extracts, reports, the command line."""

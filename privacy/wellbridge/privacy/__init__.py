@@ -1,0 +1,1 @@
+"""What may be known: policy, agreements, sealing, table and record protection."""

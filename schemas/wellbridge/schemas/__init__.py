@@ -1,0 +1,1 @@
+"""What records mean: contracts, rules, privacy classes and the warehouse's tables."""

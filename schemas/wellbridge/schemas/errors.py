@@ -1,0 +1,245 @@
+"""One error tree for the whole house: five parts, a permanent code, an exit status, never a value.
+
+    SafeError                 every failure that a person is told about
+    ├── ConfigurationError    10  project, contract, policy or selection wrong
+    ├── SourceError           11  delivery missing, late, still uploading, unreadable
+    ├── ContractError         12  contract broken, nothing loaded
+    ├── PrivacyError          14  the privacy gate refused
+    ├── StoreError            15  warehouse or vault unreachable, full, or refused
+    ├── LockedError           16  another run holds the lock
+    └── IdentityError          1  counts do not add up: our fault
+
+A cell's value must never reach one of these: name files, row numbers, columns, counts and codes only.
+Raise them *after* the ``except`` block that caught a third party's exception, so that the original
+(which often quotes the value) does not travel on in ``__context__``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, ClassVar, Final
+
+
+class Exit(IntEnum):
+    """Exit codes of every command; permanent, documented in ``--help`` and in docs/exit-codes.md."""
+
+    DONE = 0
+    BUG = 1
+    USAGE = 2
+    CONFIGURATION = 10
+    SOURCE = 11
+    CONTRACT = 12
+    HELD = 13
+    PRIVACY = 14
+    WAREHOUSE = 15
+    LOCKED = 16
+    HOLD = 17
+    VERIFY = 18
+    NOTHING_NEW = 99
+
+
+OUTCOMES: Final[dict[Exit, str]] = {
+    Exit.DONE: "done",
+    Exit.BUG: "bug",
+    Exit.USAGE: "usage",
+    Exit.CONFIGURATION: "configuration",
+    Exit.SOURCE: "source",
+    Exit.CONTRACT: "contract",
+    Exit.HELD: "held",
+    Exit.PRIVACY: "privacy",
+    Exit.WAREHOUSE: "warehouse",
+    Exit.LOCKED: "locked",
+    Exit.HOLD: "hold",
+    Exit.VERIFY: "verify",
+    Exit.NOTHING_NEW: "nothing_new",
+}
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The two parts of a message that depend on its code alone."""
+
+    why: str
+    todo: str
+
+
+# Permanent. A retired code stays here, so that it is never used again.
+ADVICE: Final[dict[str, Advice]] = {
+    "WB-E-001": Advice(
+        "Wellbridge stopped before committing, so the stores are as they were.",
+        "Run again; if it repeats, report the code and the step.",
+    ),
+    "WB-E-002": Advice(
+        "A run whose rows do not add up could have lost some, so nothing was committed.",
+        "Report this with the run's JSON: it holds counts only.",
+    ),
+    "WB-E-010": Advice(
+        "Without a project file there is no telling which feeds, stores and keys are meant.",
+        "wellbridge init DIR, or name the folder with --project DIR",
+    ),
+    "WB-E-011": Advice(
+        "A setting that is guessed could send records to the wrong place.",
+        "Mend the file at the place named, then: wellbridge doctor",
+    ),
+    "WB-E-012": Advice(
+        "A misspelt selection that quietly selects nothing looks like success.",
+        "wellbridge contract list",
+    ),
+    "WB-E-013": Advice(
+        "Files in a folder that no feed owns are never read, so their rows would be lost unseen.",
+        "Move the files, or add feeds/NAME.toml for them",
+    ),
+    "WB-E-014": Advice(
+        "A column without a privacy class cannot load, because nothing says whether it identifies a child.",
+        "Give every column of the contract a privacy class, then: wellbridge contract list",
+    ),
+    "WB-E-015": Advice(
+        "A name that is not known is refused rather than guessed.",
+        "Use one of the near names, or list them with the command's list form",
+    ),
+    "WB-E-020": Advice(
+        "A feed whose folder is missing cannot be told from a partner that sent nothing.",
+        "Create the folder named, or mend `path` in the feed's file",
+    ),
+    "WB-E-021": Advice(
+        "A delivery that is still growing or lacks a member would load in part.",
+        "Wait for the upload to end, then: wellbridge run",
+    ),
+    "WB-E-022": Advice(
+        "The delivery cannot be read as the kind its feed declares, so none of its rows was taken.",
+        "Ask the partner to send it again; the file is kept under its hash in the landing store",
+    ),
+    "WB-E-030": Advice(
+        "Columns that changed name could carry another meaning, so no row of the file was loaded.",
+        "Ask the partner, or map the new name in the feed's file, then: wellbridge held release --delivery ID",
+    ),
+    "WB-E-040": Advice(
+        "An extract without an agreement in force does not leave.",
+        "Renew the agreement in policy/agreements/, then build again",
+    ),
+    "WB-E-041": Advice(
+        "A column that the agreement does not list may not be disclosed (34 CFR 99.31(a)(6)(iii)(C)).",
+        "Drop the columns from the extract's definition, or amend the agreement",
+    ),
+    "WB-E-042": Advice(
+        "The cells asked for cannot all be protected: some could be worked out from what is published.",
+        "Drop the margin or dimension named, or raise the minimum cell",
+    ),
+    "WB-E-043": Advice(
+        "Too few children share the same traits for any grouping to hide one of them.",
+        "Release fewer quasi-identifiers, or widen the cohort",
+    ),
+    "WB-E-044": Advice(
+        "A local setting may be stricter than the built-in one, never looser.",
+        "Raise the setting to the floor named",
+    ),
+    "WB-E-045": Advice(
+        "A release that does not match its manifest may have been changed after it left.",
+        "Do not use the files; build the extract again and compare",
+    ),
+    "WB-E-050": Advice(
+        "The warehouse or vault could not be opened, so nothing was read or written.",
+        "wellbridge doctor",
+    ),
+    "WB-E-051": Advice(
+        "A store or key that other accounts can read is not private.",
+        "chmod 600 the file named (700 for folders)",
+    ),
+    "WB-E-052": Advice(
+        "A sealed file that does not open with the site's key was changed or belongs to another site.",
+        "Restore the key named in wellbridge.toml, or the file from backup",
+    ),
+    "WB-E-060": Advice(
+        "Two runs at once could each load half of a delivery.",
+        "Wait for the other run, or stop it; the lock frees itself when its process ends",
+    ),
+}
+
+
+class SafeError(Exception):
+    """A failure in five parts: what, where, why it matters, what to do, code.
+
+    Args:
+        code: a key of ``ADVICE``; permanent.
+        what: one sentence in the reader's words. Never a cell value.
+        where: file, row, column, feed or setting, joined by " · ". Never a cell value.
+        todo: overrides the code's usual next step.
+    """
+
+    exit: ClassVar[Exit] = Exit.BUG
+
+    def __init__(self, code: str, what: str, where: str = "", *, todo: str | None = None) -> None:
+        super().__init__(f"{code}: {what}")
+        self.code = code
+        self.what = what
+        self.where = where
+        self.why = ADVICE[code].why
+        self.todo = todo or ADVICE[code].todo
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the five parts for a JSON document."""
+        return {
+            "code": self.code,
+            "exit_code": int(self.exit),
+            "what": self.what,
+            "where": self.where,
+            "why": self.why,
+            "todo": self.todo,
+        }
+
+    def render(self) -> str:
+        """Return the five parts as lines for a person, always in the same order."""
+        lines = [self.what]
+        if self.where:
+            lines.append(f"  where: {self.where}")
+        lines += [f"  why:   {self.why}", f"  do:    {self.todo}", f"  {self.code} · exit {int(self.exit)}"]
+        return "\n".join(lines)
+
+
+class ConfigurationError(SafeError):
+    """Project, contract, policy or selection is wrong."""
+
+    exit = Exit.CONFIGURATION
+
+
+class SourceError(SafeError):
+    """A delivery is missing, late, still uploading or unreadable."""
+
+    exit = Exit.SOURCE
+
+
+class ContractError(SafeError):
+    """A contract is broken and nothing was loaded."""
+
+    exit = Exit.CONTRACT
+
+
+class PrivacyError(SafeError):
+    """The privacy gate refused."""
+
+    exit = Exit.PRIVACY
+
+
+class StoreError(SafeError):
+    """The warehouse or the vault is unreachable, full or refused."""
+
+    exit = Exit.WAREHOUSE
+
+
+class LockedError(SafeError):
+    """Another run holds the lock."""
+
+    exit = Exit.LOCKED
+
+
+class IdentityError(SafeError):
+    """The counts of a run do not add up."""
+
+    exit = Exit.BUG
+
+
+class VerifyError(SafeError):
+    """A check of a release found a violation."""
+
+    exit = Exit.VERIFY
