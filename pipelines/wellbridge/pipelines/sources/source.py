@@ -1,0 +1,83 @@
+"""What a source kind must say, and the registry of the kinds there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Final
+
+import polars as pl
+
+from wellbridge.etl.reading import Chunk, Delivery
+from wellbridge.schemas.contract import Contract
+from wellbridge.schemas.errors import ConfigurationError
+
+# Pseudo-table: decisions that go to the vault, never to the warehouse. Columns: subject_key, consent_key (nullable),
+# decision ("deny" | "permit_part2" | "optout_partners" | "optout_all"), start_date, end_date (nullable), is_active.
+CONSENT: Final = "vault.consent"
+
+Shape = Callable[[pl.DataFrame], dict[str, pl.DataFrame]]
+
+
+@dataclass(frozen=True)
+class Resource:
+    """How the records of one contract become warehouse rows.
+
+    Attributes:
+        contract: what the records mean.
+        table: the warehouse table that takes the columns it shares with the frame; None when ``shape`` says.
+        shape: frame of validated, keyed, de-identified rows → frames by table (or ``CONSENT``). A frame made row
+            by row keeps the input's ``_id`` column, so that rows can be counted; an aggregate drops it.
+            In a deletes chunk the frame holds key columns only and is not shaped: ``delete_from`` names tables.
+        delete_from: tables whose rows go when the source deletes the record, matched on the key columns present.
+    """
+
+    contract: Contract
+    table: str | None = None
+    shape: Shape | None = None
+    delete_from: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source kind.
+
+    Attributes:
+        kind: name used in a feed's file.
+        rank: order within a night; rosters (0) come before what refers to them (1), consent before records.
+        resources: by resource name.
+        read: delivery and the feed's own settings → chunks. Raises ``Deferred`` or ``Refused``.
+        check: raises ``Deferred`` while a delivery is not complete; called before anything is read.
+        is_partner: rows of opted-out children are removed (school sources keep them).
+    """
+
+    kind: str
+    rank: int
+    resources: Mapping[str, Resource]
+    read: Callable[[Delivery, Mapping[str, Any]], Iterator[Chunk]]
+    check: Callable[[Delivery, Mapping[str, Any]], None] = field(default=lambda _delivery, _settings: None)
+    is_partner: bool = False
+
+
+# kind → module that holds it as SOURCES[kind]
+_MODULES: Final[dict[str, str]] = {
+    "oneroster": "oneroster", "edfi": "edfi", "sis": "sis", "fhir": "fhir", "hl7v2": "hl7v2",
+    "case_management": "partners", "out_of_school": "partners", "telehealth": "partners",
+    "handle_with_care": "partners", "staff_training": "partners", "needs_assessment": "partners",
+    "yrbs": "yrbs", "wonder": "wonder",
+}
+KINDS: Final = tuple(_MODULES)
+
+
+def source(kind: str) -> Source:
+    """Return the source kind of that name.
+
+    Raises:
+        ConfigurationError: WB-E-015 when there is none.
+    """
+    if kind not in _MODULES:
+        raise ConfigurationError("WB-E-015", "A feed names an unknown source kind.", f"known: {', '.join(KINDS)}")
+    module = import_module(f"wellbridge.pipelines.sources.{_MODULES[kind]}")
+    found: Source = module.SOURCES[kind]
+    return found

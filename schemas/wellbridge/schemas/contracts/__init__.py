@@ -1,0 +1,1 @@
+"""Contracts, one module a source kind; importing a module registers its contracts."""
