@@ -5,10 +5,10 @@ electronic bullying in 2023 and self-harm in 2025. So nothing here is ever addre
 a *concept* and a *year* together give a variable and its columns, and a year that is not listed is refused.
 
 Sources: CDC's own SAS and SPSS input programs of the national high school files (public domain), read for
-positions and labels. 2019: SPSS program, all positions, checked against the public-use file. 2021 and 2023: SAS
-programs; every concept's label was compared. 2025: a third party's copy of CDC's SAS program; no microdata of
-that year has been seen, so it is good for tests and is to be checked again before use. 2015 and 2017: variable
-names only, read off the public-use files; they have no layout and cannot be read as fixed width.
+positions and labels. 2019: SPSS program, all positions, checked against the public-use file. 2021 and 2023:
+SAS programs; every concept's label was compared. 2025: a third party's copy of CDC's SAS program; no data of
+that year has been seen, so it is good for tests and is to be checked again before use. 2015 and 2017: names
+of variables only, read off the public-use files; they have no layout, so they are not read as fixed width.
 """
 
 from __future__ import annotations
