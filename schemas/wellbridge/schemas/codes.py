@@ -4,8 +4,8 @@ Keys are spelt as the standard spells them; a cell is compared trimmed and witho
 is in no list holds its row (WB-R-020): an unmapped code is never passed through.
 
 Sources: Ed-Fi descriptors of Data Standard 5.2 (with deprecated values of 4.0), OneRoster 1.1 and 1.2
-enumerations, CEDS option sets. Ed-Fi descriptors come as ``uri://namespace/NameDescriptor#Code``; only the part
-after ``#`` is a key here, because districts publish their own namespaces.
+enumerations, CEDS option sets. Ed-Fi descriptors come as ``uri://namespace/NameDescriptor#Code``; only the
+part after ``#`` is a key here, because districts publish their own namespaces.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def _slug(code: str) -> str:
 
 # CEDS Entry Grade Level (000100), which OneRoster uses as it is.
 GRADE_CODES: Final = (
-    "IT", "PR", "PK", "TK", "KG", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13",
+    "IT", "PR", "PK", "TK", "KG", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12",
+    "13",
     "PS", "UG", "Other",
 )
 GRADES: Final[Mapping[str, str]] = {
@@ -91,8 +92,10 @@ ENGLISH_LEARNER: Final[Mapping[str, str]] = {
 # DS 6.x EconomicDisadvantageDescriptor and the boolean that came before. The descriptor's values are the
 # states' own: these are the common ones, and a site maps its others in the feed's file.
 ECONOMIC_DISADVANTAGE: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("true", "yes", "1", "Economic Disadvantaged", "Economically Disadvantaged", "Free", "Reduced",
-                     "Free Lunch", "Reduced Lunch", "Direct Certification", "Other Economically Disadvantaged"), "yes"),
+    **dict.fromkeys(("true", "yes", "1", "Economic Disadvantaged", "Economically Disadvantaged", "Free",
+                     "Reduced",
+                     "Free Lunch", "Reduced Lunch", "Direct Certification",
+                     "Other Economically Disadvantaged"), "yes"),
     **dict.fromkeys(("false", "no", "0", "Not Economically Disadvantaged", "Not Economic Disadvantaged",
                      "Not Disadvantaged", "Not Eligible", "None"), "no"),
 }
@@ -100,7 +103,8 @@ ECONOMIC_DISADVANTAGE: Final[Mapping[str, str]] = {
 EXIT_TYPES: Final[Mapping[str, str]] = {
     code: _slug(code) for code in (
         "Completed", "Died or is permanently incapacitated", "Dropout", "End of school year",
-        "Enrolled in a high school diploma program", "Expelled", "Graduated", "Incarcerated", "Invalid enrollment",
+        "Enrolled in a high school diploma program", "Expelled", "Graduated", "Incarcerated",
+        "Invalid enrollment",
         "Involuntarily Removed", "No show", "Other", "Reached maximum age", "Transferred", "Withdrawn",
     )
 }
@@ -111,14 +115,16 @@ SCHOOL_LEVELS: Final[Mapping[str, str]] = {
     **_same("elementary", "middle", "high", "other"),
     "Infant/toddler School": "other", "Preschool/early childhood": "other", "Primary School": "elementary",
     "Elementary School": "elementary", "Middle School": "middle", "Junior High School": "middle",
-    "Intermediate School": "middle", "High School": "high", "Secondary School": "high", "Other Secondary": "high",
+    "Intermediate School": "middle", "High School": "high", "Secondary School": "high",
+    "Other Secondary": "high",
     "Joint Secondary and Postsecondary School": "high", "Other Combination": "other", "Adult School": "other",
     "All Levels": "other", "Ungraded": "other", "Elementary/Secondary School": "other",
 }
 
 # The Ed-Fi Alliance's own map of CalendarEventDescriptor to instructional days (edfi-oneroster, seedData).
 CALENDAR_EVENTS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("Instructional day", "Make-up day", "Student late arrival/early dismissal"), "instructional"),
+    **dict.fromkeys(("Instructional day", "Make-up day", "Student late arrival/early dismissal"),
+                     "instructional"),
     **dict.fromkeys(("Emergency day", "Holiday", "Other", "Strike", "Teacher only day", "Weather day",
                      "Non-instructional day"), "not_instructional"),
 }
@@ -127,7 +133,8 @@ CALENDAR_EVENTS: Final[Mapping[str, str]] = {
 STAFF_ROLES: Final[Mapping[str, str]] = {
     "administrator": "administrator", "aide": "aide", "counselor": "counselor",
     "districtAdministrator": "district_administrator", "principal": "principal", "proctor": "proctor",
-    "siteAdministrator": "site_administrator", "systemAdministrator": "system_administrator", "teacher": "teacher",
+    "siteAdministrator": "site_administrator", "systemAdministrator": "system_administrator",
+    "teacher": "teacher",
 }
 FAMILY_ROLES: Final = frozenset({"guardian", "parent", "relative"})
 
@@ -148,7 +155,8 @@ SIS_ATTENDANCE: Final[Mapping[str, str]] = {
 }
 EDFI_ATTENDANCE: Final[Mapping[str, str]] = {
     "In Attendance": "present", "Present": "present", "Unexcused Absence": "unexcused",
-    "Excused Absence": "excused", "Tardy": "tardy", "Partial": "half_day", "Early departure": "early_departure",
+    "Excused Absence": "excused", "Tardy": "tardy", "Partial": "half_day",
+    "Early departure": "early_departure",
 }
 
 # From the least to the most severe; of an action with several disciplines the most severe is kept.
@@ -176,19 +184,23 @@ EDFI_BEHAVIORS: Final[Mapping[str, str]] = {
 # Ed-Fi ProgramTypeDescriptor. "Foster Care" is no program type of the core list: it is a program's name.
 _PROGRAM_TYPES: Final = (
     "Adult/Continuing Education", "Alternative Education", "Athletics", "Bilingual", "Bilingual Summer",
-    "Career and Technical Education", "Cocurricular Programs", "College Preparatory", "Community Service Program",
+    "Career and Technical Education", "Cocurricular Programs", "College Preparatory",
+    "Community Service Program",
     "Community/Junior College Education Program", "Compensatory Services for Disadvantaged Students",
     "Counseling Services", "District-Funded GED", "Early Head Start", "Early Intervention Services Part C",
-    "English as a Second Language (ESL)", "Even Start", "Expelled Education", "Extended Day/Child Care Services",
+    "English as a Second Language (ESL)", "Even Start", "Expelled Education",
+    "Extended Day/Child Care Services",
     "Fee For Service", "Foreign Exchange", "Gifted and Talented", "Head Start", "Health Services Program",
     "High School Equivalency Program (HSEP)", "Home Visiting", "Homeless", "Immigrant Education",
     "Independent Study", "Indian Education", "International Baccalaureate", "Kindergarten - Extended Day",
     "Kindergarten - Full Day", "Kindergarten - Half Day", "Library/Media Services Program",
     "Magnet/Special Program Emphasis", "Neglected and Delinquent Program",
     "Optional Flexible School Day Program (OFSDP)", "Other", "Prekindergarten - Extended Day",
-    "Prekindergarten - Full Day", "Prekindergarten - Half Day", "Preschool Special Education", "Public Preschool",
+    "Prekindergarten - Full Day", "Prekindergarten - Half Day", "Preschool Special Education",
+    "Public Preschool",
     "Regular Education", "Remedial Education", "Service Learning", "Special Education",
-    "Student Retention/Dropout Prevention", "Student School Food Service", "Substance Abuse Education/Prevention",
+    "Student Retention/Dropout Prevention", "Student School Food Service",
+    "Substance Abuse Education/Prevention",
     "Support", "Teacher Professional Development/Mentoring", "Technical Preparatory", "Vocational Education",
 )
 PROGRAMS: Final[Mapping[str, str]] = {
