@@ -96,9 +96,11 @@ PROGRAM_PARTICIPATION = _about_person(
 # -- school outcomes ---------------------------------------------------------------------------------------
 
 ATTENDANCE = _about_person(
-    "attendance", "Daily attendance, one row per student, school and day",
-    ("subject_key", "school_id", "event_date"),
+    "attendance", "Attendance, one row per student, school, day and kind of event",
+    ("subject_key", "school_id", "event_date", "event_kind"),
     _column("school_id", "text", P.QUASI), _column("event_date", "date", P.QUASI),
+    # "daily" for a daily file; an Ed-Fi event's category and session, which are in its key: a day can have several
+    _column("event_kind", "text", P.SENSITIVE),
     _column("status", "text", P.SENSITIVE), _column("absent_fraction", "float", P.SENSITIVE),
 )
 DISCIPLINE_ACTION = _about_person(
@@ -296,7 +298,7 @@ TOMBSTONE = _table(
 LEDGER_EVENT = _table(
     "ledger_event", "What happened, in order; no personal data", ("seq",),
     *(_column(name, kind, P.PLAIN) for name, kind in (
-        ("seq", "int"), ("at", "time"), ("action", "text"), ("run_id", "text"), ("detail", "text"),
+        ("seq", "int"), ("happened_at", "time"), ("action", "text"), ("run_id", "text"), ("detail", "text"),
     )), role="ledger",
 )
 
