@@ -57,23 +57,22 @@ SEX: Final[Mapping[str, str]] = {
 # The seven categories for reporting (U.S. Department of Education, Final Guidance, 72 FR 59266, 2007):
 # Hispanic of any race; else the one race; else two or more.
 RACE_ETHNICITY: Final = (
-    "american_indian_or_alaska_native", "asian", "black_or_african_american", "hispanic_or_latino",
-    "native_hawaiian_or_other_pacific_islander", "two_or_more_races", "white",
+    "american_indian", "asian", "black", "hispanic", "pacific_islander", "two_or_more", "white",
 )
-HISPANIC: Final = "hispanic_or_latino"
-TWO_OR_MORE: Final = "two_or_more_races"
+HISPANIC: Final = "hispanic"
+TWO_OR_MORE: Final = "two_or_more"
 
 # Ed-Fi RaceDescriptor → category; "" marks answers that name no category. The 1997 standard that the guidance
 # rests on (62 FR 58782) counts the Middle East and North Africa under White.
 EDFI_RACES: Final[Mapping[str, str]] = {
-    "American Indian or Alaska Native": "american_indian_or_alaska_native",
-    "American Indian - Alaska Native": "american_indian_or_alaska_native",
+    "American Indian or Alaska Native": "american_indian",
+    "American Indian - Alaska Native": "american_indian",
     "Asian": "asian",
-    "Black or African American": "black_or_african_american",
-    "Black - African American": "black_or_african_american",
-    "Native Hawaiian or Pacific Islander": "native_hawaiian_or_other_pacific_islander",
-    "Native Hawaiian - Pacific Islander": "native_hawaiian_or_other_pacific_islander",
-    "Native Hawaiian or Other Pacific Islander": "native_hawaiian_or_other_pacific_islander",
+    "Black or African American": "black",
+    "Black - African American": "black",
+    "Native Hawaiian or Pacific Islander": "pacific_islander",
+    "Native Hawaiian - Pacific Islander": "pacific_islander",
+    "Native Hawaiian or Other Pacific Islander": "pacific_islander",
     "White": "white",
     "Middle Eastern or North African": "white",
     "Hispanic or Latino": HISPANIC,
