@@ -1,0 +1,81 @@
+"""Make a district: block by block of children, every feed of every night, and the truth beside them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from wellbridge.pipelines.synth.attendance import Attendance
+from wellbridge.pipelines.synth.district import Plan
+from wellbridge.pipelines.synth.edfi import EdFi
+from wellbridge.pipelines.synth.edfi_students import EdFiStudents
+from wellbridge.pipelines.synth.measures import Tally
+from wellbridge.pipelines.synth.oneroster import OneRoster
+from wellbridge.pipelines.synth.partners import Partners
+from wellbridge.pipelines.synth.people import people_of
+from wellbridge.pipelines.synth.truth import Truth
+
+Progress = Callable[[int, int], None]
+
+
+def generate(directory: Path, *, students: int, nights: int, seed: int, progress: Progress | None = None) -> None:
+    """Write a synthetic district: ``directory/night-1..nights/<feed>/`` and ``directory/truth/``.
+
+    The same arguments give the same bytes. Memory does not depend on the number of students.
+
+    Args:
+        directory: where to; made if need be, must be empty.
+        students: children who are ever enrolled.
+        nights: deliveries of each feed; the first holds thirty school days.
+        seed: what all randomness comes from.
+        progress: called with students done and students in all, after each block.
+
+    Raises:
+        ValueError: numbers that make no district.
+        FileExistsError: the directory holds something already.
+    """
+    plan = Plan(directory, students, nights, seed)
+    directory.mkdir(parents=True, exist_ok=True)
+    if any(directory.iterdir()):
+        raise FileExistsError("the directory for a synthetic district must be empty")
+    _District(plan).run(progress or (lambda done, of: None))
+
+
+class _District:
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.truth = Truth(plan.directory / "truth")
+        self.tally = Tally(plan)
+        self.roster = OneRoster(plan, self.truth)
+        self.edfi = EdFi(plan, self.truth)
+        self.edfi_students = EdFiStudents(plan, self.edfi)
+        self.attendance = Attendance(plan, self.truth)
+        self.partners = Partners(plan, self.truth)
+
+    def run(self, progress: Progress) -> None:
+        done = 0
+        for block in range(self.plan.blocks):
+            people = people_of(self.plan, block)
+            self._block(people, block)
+            done += people.height
+            progress(done, self.plan.students)
+        self._close()
+
+    def _block(self, people: pl.DataFrame, block: int) -> None:
+        self.truth.person_frame(people)
+        self.roster.block(people, block)
+        sis, edfi_days = self.attendance.block(people, block)
+        edfi = self.edfi_students.block(people, edfi_days, block)
+        events = {**edfi, **self.partners.block(people, block)}
+        events["attendance"] = pl.concat([sis, edfi["attendance"]], how="vertical_relaxed")
+        final = pl.when(pl.col("move_night") > 0).then("new_school").otherwise("school")
+        self.tally.block(people.with_columns(final_school=final), events)
+
+    def _close(self) -> None:
+        for part in (self.roster, self.edfi, self.attendance, self.partners):
+            part.close()
+        self.truth.close(self.tally.result())
+        shutil.rmtree(self.plan.directory / ".staging", ignore_errors=True)

@@ -1,0 +1,104 @@
+"""DIR/truth: who is who, what is wrong where and which rule must say so, and what the measures really are."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import polars as pl
+
+from wellbridge.pipelines.synth.writing import CsvFile
+
+PEOPLE: Final = (
+    "person_id", "household_id", "twin_of", "is_mover", "first_name", "last_name", "has_double_surname",
+    "birth_date", "is_girl", "zip_code", "student_number", "school", "grade", "race", "is_hispanic",
+    "english_learner", "disability", "economically_disadvantaged", "is_homeless", "is_foster", "pathway",
+    "opt_out", "from_night", "to_night", "move_night", "regrade_night",
+)
+_RECORDS: Final = ("person_id", "feed", "namespace", "source_id", "errors")
+_DEFECTS: Final = ("feed", "file", "row", "column", "rule", "night")
+_REMOVED: Final = ("feed", "file", "row", "rule", "night")
+_DELIVERIES: Final = ("night", "feed", "name", "rule", "note")
+
+
+class Truth:
+    """What is known about the district that was made, written as it is made.
+
+    ``read``, ``held`` and ``removed`` count rows by feed and resource, over all nights, of the deliveries that
+    a run takes; rows of deliveries that are held whole are counted in ``held_whole`` only.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.people = CsvFile(folder / "people.csv", PEOPLE)
+        self.records = CsvFile(folder / "records.csv", _RECORDS)
+        self._defects = CsvFile(folder / "defects.csv", _DEFECTS)
+        self._removed = CsvFile(folder / "removed.csv", _REMOVED)
+        self._deliveries: list[tuple[int, str, str, str, str]] = []
+        self.counts: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
+
+    def person_frame(self, people: pl.DataFrame) -> None:
+        """Write the children of a block, and their student numbers as records of the district."""
+        self.people.rows(people.with_columns(pl.col("birth_date").cast(pl.String)))
+        self.records.rows(people.select(
+            "person_id", pl.lit("oneroster").alias("feed"), pl.lit("student").alias("namespace"),
+            pl.col("student_number").alias("source_id"), pl.lit("").alias("errors"),
+        ))
+
+    def record(self, person_id: str, feed: str, namespace: str, source_id: str, errors: str) -> None:
+        """Write who a feed's own identifier stands for, and how its record misstates the person."""
+        self.records.line((person_id, feed, namespace, source_id, errors))
+
+    def defect(self, feed: str, resource: str, file: str, row: int, column: str, rule: str, night: int) -> None:
+        """Write one planted defect: the row that must be held."""
+        self._defects.line((feed, file, str(row), column, rule, str(night)))
+        self.count(feed, resource, "held", 1)
+
+    def removal(self, feed: str, resource: str, file: str, row: int, rule: str, night: int) -> None:
+        """Write one row that policy must remove."""
+        self._removed.line((feed, file, str(row), rule, str(night)))
+        self.count(feed, resource, f"removed {rule}", 1)
+
+    def delivery(self, night: int, feed: str, name: str, rule: str, note: str) -> None:
+        """Note a delivery that is out of the ordinary; ``rule`` is empty where it is simply taken."""
+        self._deliveries.append((night, feed, name, rule, note))
+
+    def count(self, feed: str, resource: str, what: str, rows: int) -> None:
+        """Add to the expected counts."""
+        self.counts[feed][resource][what] += rows
+
+    def expected(self) -> dict[str, Any]:
+        """Return the expected counts by feed: totals, and the same by resource."""
+        return {feed: _totals(resources) for feed, resources in sorted(self.counts.items())}
+
+    def close(self, measures: Mapping[str, Any]) -> None:
+        """Write the files that need the whole."""
+        for file in (self.people, self.records, self._defects, self._removed):
+            file.close()
+        deliveries = CsvFile(self.folder / "deliveries.csv", _DELIVERIES)
+        for night, *rest in sorted(self._deliveries):
+            deliveries.line((str(night), *rest))
+        deliveries.close()
+        write_json(self.folder / "measures.json", measures)
+        write_json(self.folder / "expected.json", self.expected())
+
+
+def _totals(resources: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    by_resource: dict[str, dict[str, int]] = {name: dict(sorted(c.items())) for name, c in sorted(resources.items())}
+    removed: dict[str, int] = defaultdict(int)
+    for counts in by_resource.values():
+        for what, rows in counts.items():
+            if what.startswith("removed "):
+                removed[what.removeprefix("removed ")] += rows
+    return {
+        **{what: sum(c.get(what, 0) for c in by_resource.values()) for what in ("read", "held", "held_whole")},
+        "removed": sum(removed.values()), "removed_by_rule": dict(sorted(removed.items())), "resources": by_resource,
+    }
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file with sorted keys, for people to read too."""
+    path.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n")
