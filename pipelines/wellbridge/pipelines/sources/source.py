@@ -30,12 +30,14 @@ class Resource:
         shape: frame of validated, keyed, de-identified rows → frames by table (or ``CONSENT``). A frame made row
             by row keeps the input's ``_id`` column, so that rows can be counted; an aggregate drops it.
             In a deletes chunk the frame holds key columns only and is not shaped: ``delete_from`` names tables.
+        decides: the shape yields ``CONSENT`` only: the rows are decisions about sharing, for the vault.
         delete_from: tables whose rows go when the source deletes the record, matched on the key columns present.
     """
 
     contract: Contract
     table: str | None = None
     shape: Shape | None = None
+    decides: bool = False
     delete_from: tuple[str, ...] = ()
 
 

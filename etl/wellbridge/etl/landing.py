@@ -1,0 +1,252 @@
+"""The landing store: each delivery copied once, sealed, under the hash of its content.
+
+The same bytes twice are one delivery. A small stat cache tells files that were taken already without reading them,
+so that a night with nothing new costs next to nothing; the warehouse's ``batch`` table stays the authority.
+This module imports no data library, so that such a night does not pay for one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from wellbridge.privacy.seal import Sealer, private_file
+
+_IGNORED: Final = re.compile(r"^\.|\.(done|part|tmp|filepart|crdownload)$", re.IGNORECASE)
+_DATED: Final = re.compile(
+    r"^(?P<stream>.*?)[_-]?(?P<start>\d{4}-\d{2}-\d{2})(?:_(?P<end>\d{4}-\d{2}-\d{2}))?(?:_r(?P<revision>\d+))?$"
+)
+_YEARLY: Final = re.compile(r"^(?P<stream>.*?)[_-]?(?P<year>(?:19|20)\d{2})(?:_r(?P<revision>\d+))?$")
+_BLOCK_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A file or folder lying in a feed's inbox.
+
+    ``stat`` tells whether it changed since it was last seen: names, sizes and modification times.
+    """
+
+    feed: str
+    path: Path
+    stat: str
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the delivery is a folder with members."""
+        return self.path.is_dir()
+
+    def members(self) -> dict[str, Path]:
+        """Return member name → path; a single file is its own member."""
+        if not self.is_folder:
+            return {self.path.name: self.path}
+        return {
+            path.relative_to(self.path).as_posix(): path
+            for path in sorted(self.path.rglob("*"))
+            if path.is_file() and not _IGNORED.search(path.name)
+        }
+
+
+@dataclass(frozen=True)
+class Period:
+    """The days and the revision that a delivery's name declares."""
+
+    stream: str
+    start: date | None
+    end: date | None
+    revision: int
+
+
+def read_period(name: str) -> Period:
+    """Read stream, period and revision from a delivery's name: ``attendance_2026-10-19_r2.csv``."""
+    stem = name.split(".", 1)[0]
+    dated = _DATED.match(stem)
+    if dated:
+        start, end = _day(dated["start"]), _day(dated["end"] or dated["start"])
+        if start and end and start <= end:
+            return Period(dated["stream"] or stem, start, end, int(dated["revision"] or 1))
+    yearly = _YEARLY.match(stem)
+    if yearly:
+        year = int(yearly["year"])
+        return Period(yearly["stream"], date(year, 1, 1), date(year, 12, 31), int(yearly["revision"] or 1))
+    return Period(stem, None, None, 1)
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def arrivals(feed: str, inbox: Path) -> Iterator[Arrival]:
+    """Yield what lies in a feed's inbox, in name order."""
+    for path in sorted(inbox.iterdir()):
+        if not _IGNORED.search(path.name) and (path.is_dir() or path.is_file()):
+            yield Arrival(feed, path, _stat(path))
+
+
+def _stat(path: Path) -> str:
+    paths = sorted(path.rglob("*")) if path.is_dir() else [path, path.with_name(path.name + ".done")]
+    facts = [
+        f"{item.name}:{found.st_size}:{found.st_mtime_ns}"
+        for item in paths if item.is_file() for found in [item.stat()]
+    ]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+class SeenFiles:
+    """What each inbox path held when it was last dealt with: a cache, safe to delete."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: dict[str, str] = _read_json(path)
+
+    def __contains__(self, arrival: Arrival) -> bool:
+        return self._seen.get(self._key(arrival)) == arrival.stat
+
+    def add(self, arrival: Arrival) -> None:
+        """Remember an arrival as dealt with."""
+        self._seen[self._key(arrival)] = arrival.stat
+
+    def save(self) -> None:
+        """Write the cache, whole or not at all."""
+        write_private(self._path, json.dumps(self._seen, sort_keys=True))
+
+    @staticmethod
+    def _key(arrival: Arrival) -> str:
+        return f"{arrival.feed}/{arrival.path.name}"
+
+
+def _read_json(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text())
+    except ValueError:  # cut off by a crash: it is only a cache
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a small file that only its owner may read, atomically and durably."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    with private_file(temporary) as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+
+
+class Landing:
+    """The landing store of a site.
+
+    Args:
+        folder: where sealed deliveries lie, by hash.
+        work: private folder for the plain copies of the running night; emptied at the start of each.
+        sealer: seals and opens the copies.
+    """
+
+    def __init__(self, folder: Path, work: Path, sealer: Sealer) -> None:
+        self._folder, self._work, self._sealer = folder, work, sealer
+
+    def clear_work(self) -> None:
+        """Remove plain copies that a killed run left behind."""
+        shutil.rmtree(self._work, ignore_errors=True)
+        self._work.mkdir(parents=True, mode=0o700)
+
+    def copy(self, arrival: Arrival) -> tuple[str, Mapping[str, Path]]:
+        """Copy a delivery to the private work folder; return its content hash and member → path.
+
+        What is hashed is what will be read: a file that changes afterwards is another delivery.
+        """
+        staging = self._work / f"in-{os.urandom(8).hex()}"
+        hashes = {}
+        for name, path in arrival.members().items():
+            target = staging / name
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with path.open("rb") as source, private_file(target) as copy:
+                hashes[name] = _copy_and_hash(source, copy)
+        batch_id = hash_members(hashes)
+        place = self._work / batch_id
+        if place.exists():
+            shutil.rmtree(place)
+        staging.mkdir(exist_ok=True, mode=0o700)
+        staging.rename(place)
+        return batch_id, {name: place / name for name in hashes}
+
+    def seal(self, batch_id: str, files: Mapping[str, Path]) -> None:
+        """Keep a copied delivery, sealed, under its hash. Doing it again changes nothing."""
+        final = self._place(batch_id)
+        if final.exists():
+            return
+        temporary = final.with_name(f"{batch_id}.new")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True, mode=0o700)
+        index = {f"{number:06d}": name for number, name in enumerate(sorted(files))}
+        for number, name in index.items():
+            with files[name].open("rb") as source, private_file(temporary / number) as target:
+                self._sealer.seal(source, target)
+                _sync_file(target)
+        write_private(temporary / "members.json", json.dumps(index))
+        temporary.rename(final)
+        _sync_folder(final.parent)
+
+    def open(self, batch_id: str) -> Mapping[str, Path]:
+        """Open a landed delivery into the work folder; return member → path."""
+        place = self._work / batch_id
+        sealed = self._place(batch_id)
+        index = json.loads((sealed / "members.json").read_text())
+        for number, name in index.items():
+            target = place / name
+            if target.exists():
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with (sealed / number).open("rb") as source, private_file(target) as plain:
+                self._sealer.open(source, plain)
+        return {name: place / name for name in index.values()}
+
+    def forget_plain(self, batch_id: str) -> None:
+        """Remove the plain copy of a delivery."""
+        shutil.rmtree(self._work / batch_id, ignore_errors=True)
+
+    def _place(self, batch_id: str) -> Path:
+        return self._folder / batch_id[:2] / batch_id
+
+
+def _copy_and_hash(source: BinaryIO, target: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while block := source.read(_BLOCK_BYTES):
+        digest.update(block)
+        target.write(block)
+    return digest.hexdigest()
+
+
+def hash_members(hashes: Mapping[str, str]) -> str:
+    """Return the content hash of a delivery: over its members' names and hashes, or the one file's own."""
+    if len(hashes) == 1:
+        return next(iter(hashes.values()))
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(hashes.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _sync_file(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,173 @@
+"""The two stores of a site on DuckDB, and the one place where DuckDB's failures become safe errors.
+
+DuckDB's messages quote values and whole lines, so none of them goes on: ``StoreError`` names the step only.
+A database is created at a temporary name, closed, synced and renamed: a kill during DuckDB's very first write
+would else leave an empty file that it refuses to open for ever.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import polars as pl
+import sqlalchemy as sa
+from duckdb_engine import Dialect
+from sqlalchemy.schema import CreateTable
+
+from wellbridge.schemas.errors import StoreError
+
+MEMORY_LIMIT: Final = "2GB"  # the rest spills to the state folder, so memory stays flat in delivery size
+
+
+def quoted(name: str) -> str:
+    """Quote an identifier; names come from our own table metadata or a contract, never from a file."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def columns_sql(names: Sequence[str], prefix: str = "") -> str:
+    """Join quoted column names, each with the prefix ``prefix.``."""
+    return ", ".join(f"{prefix}.{quoted(name)}" if prefix else quoted(name) for name in names)
+
+
+class Store:
+    """One open DuckDB database; a context manager that closes it."""
+
+    def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+        self.path = path
+        self.connection = connection
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+    def run(self, sql: str, parameters: Sequence[Any] = (), **frames: pl.DataFrame) -> int:
+        """Execute a statement with frames as tables of their names; return the number of rows it changed.
+
+        Raises:
+            StoreError: WB-E-050, without DuckDB's message.
+        """
+        with self._registered(frames):
+            result = self._execute(sql, parameters).fetchone()
+        return int(result[0]) if result and isinstance(result[0], int) else 0
+
+    def frame(self, sql: str, parameters: Sequence[Any] = (), **frames: pl.DataFrame) -> pl.DataFrame:
+        """Return a query's rows."""
+        with self._registered(frames):
+            found: pl.DataFrame = self._execute(sql, parameters).pl()
+        return found
+
+    def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """Return the first column of a query's only row; None where there is no row."""
+        row = self._execute(sql, parameters).fetchone()
+        return row[0] if row else None
+
+    def _execute(self, sql: str, parameters: Sequence[Any]) -> duckdb.DuckDBPyConnection:
+        failed = ""
+        try:
+            return self.connection.execute(sql, list(parameters))
+        except duckdb.Error as error:
+            failed = type(error).__name__
+        raise StoreError(
+            "WB-E-050", "The store refused a statement.", f"store {self.path.name} · {failed} · {_step(sql)}"
+        )
+
+    @contextmanager
+    def _registered(self, frames: dict[str, pl.DataFrame]) -> Iterator[None]:
+        for name, frame in frames.items():
+            self.connection.register(name, frame.to_arrow())
+        try:
+            yield
+        finally:
+            for name in frames:
+                self.connection.unregister(name)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit at the end, or roll back when anything is raised."""
+        self.run("BEGIN TRANSACTION")
+        try:
+            yield
+        except BaseException:
+            self.connection.rollback()
+            raise
+        self.run("COMMIT")
+
+
+def _step(sql: str) -> str:
+    words = sql.split()
+    return " ".join(words[:3]) if words else ""
+
+
+def open_store(path: Path, metadata: sa.MetaData, *, read_only: bool = False) -> Store:
+    """Open a store, creating it and any missing tables first unless ``read_only``.
+
+    Raises:
+        StoreError: WB-E-050 when it cannot be opened, WB-E-051 when other accounts may read it.
+    """
+    if not path.exists() and not read_only:
+        _create(path, metadata)
+    if not path.exists():
+        raise StoreError("WB-E-050", "The store does not exist yet.", f"store {path.name}", todo="wellbridge run")
+    if path.stat().st_mode & 0o077:
+        raise StoreError("WB-E-051", "The store can be read by other accounts.", f"store {path.name}")
+    store = Store(path, _connect(path, read_only=read_only))
+    if not read_only:
+        _add_missing_tables(store, metadata)
+    return store
+
+
+def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    spill = path.parent / "spill"
+    settings = {
+        "memory_limit": MEMORY_LIMIT, "preserve_insertion_order": "false", "temp_directory": str(spill),
+        "autoinstall_known_extensions": "false", "autoload_known_extensions": "false",
+    }
+    failed = ""
+    try:
+        connection = duckdb.connect(str(path), read_only=read_only, config=settings)
+    except duckdb.Error as error:
+        failed = type(error).__name__
+    if failed:
+        raise StoreError("WB-E-050", "The store cannot be opened.", f"store {path.name} · {failed}")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def _create(path: Path, metadata: sa.MetaData) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_suffix(".new")
+    for stale in (temporary, temporary.with_suffix(".new.wal")):
+        stale.unlink(missing_ok=True)
+    old_mask = os.umask(0o077)
+    try:
+        with Store(temporary, _connect(temporary, read_only=False)) as store:
+            _add_missing_tables(store, metadata)
+    finally:
+        os.umask(old_mask)
+    sync(temporary)
+    temporary.rename(path)
+    sync(path.parent)
+
+
+def _add_missing_tables(store: Store, metadata: sa.MetaData) -> None:
+    present = set(store.frame("SELECT table_name FROM information_schema.tables")["table_name"])
+    for table in metadata.sorted_tables:
+        if table.name not in present:
+            store.run(str(CreateTable(table).compile(dialect=Dialect())))
+
+
+def sync(path: Path) -> None:
+    """Make a file's content, or a folder's entries, survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

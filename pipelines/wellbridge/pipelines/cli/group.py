@@ -1,0 +1,73 @@
+"""The lazy command group: a command's module is imported when the command runs, not before."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from importlib.metadata import version as installed_version
+from typing import Any, Final
+
+import click
+
+# command → ("module:attribute", one line of help). A test compares the lines with the commands' own help.
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "init": ("site:init", "Make a new site in DIR."),
+    "demo": ("demo:demo", "Show the whole walk on a synthetic district."),
+    "synth": ("synth:synth", "Write a synthetic district's deliveries, with the truth."),
+    "doctor": ("doctor:doctor", "Check the site, read-only."),
+    "plan": ("nights:plan", "Say what a run would take, read-only."),
+    "run": ("nights:run", "Take every new delivery through the walk."),
+    "retry": ("nights:retry", "Try the held and waiting work of a run again."),
+    "status": ("nights:status", "Show where the site stands since the last run."),
+    "runs": ("nights:runs", "List or show runs."),
+    "held": ("held:held", "List, show, release or discard held rows."),
+    "contract": ("catalogue:contract", "List or show contracts."),
+    "measure": ("catalogue:measure", "List or show measures."),
+    "warehouse": ("warehouse:warehouse", "Look at the warehouse as a whole."),
+    "extract": ("extracts:extract", "Build, verify or list releases."),
+    "report": ("report:report", "Write pages for people."),
+    "explain": ("catalogue:explain", "Explain a rule, error or exit code."),
+    "completion": ("completion:completion", "Print a shell's completion script."),
+}
+
+EXIT_CODES: Final = """\b
+Exit codes:
+   0 done            1 bug             2 usage          10 configuration
+  11 source         12 contract       13 held           14 privacy
+  15 warehouse      16 locked         17 hold           18 verify
+  99 nothing new
+"""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return command names in the order of a day's work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            near = difflib.get_close_matches(cmd_name, COMMANDS, n=3)
+            hint = f" Did you mean {', '.join(near)}?" if near else ""
+            raise click.UsageError(f"No such command {cmd_name!r}.{hint}", ctx)
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        found: click.Command = getattr(import_module(f"wellbridge.pipelines.cli.{module}"), attribute)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List commands with their one line, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(installed_version("wellbridge"), prog_name="wellbridge")
+def cli() -> None:
+    """Share what helps children between schools and partners, without showing who they are."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line."""
+    return cli.main(args=arguments, prog_name="wellbridge")

@@ -1,0 +1,204 @@
+"""``wellbridge plan``, ``run``, ``retry``, ``status`` and ``runs``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wellbridge.pipelines.cli.output import (
+    Progress,
+    command,
+    document,
+    json_option,
+    project_option,
+    show_json,
+    table,
+)
+from wellbridge.pipelines.nightly.run import RunReport, Wanted, new_arrivals, run_night
+from wellbridge.pipelines.site import FAIL_ON, Site, load_site
+from wellbridge.schemas.errors import ConfigurationError, Exit
+
+_COUNTS = ["feed", "read", "loaded", "unchanged", "held", "removed"]
+
+select_option = click.option("-s", "--select", "select", multiple=True, metavar="FEED", help="Feed name or glob; repeatable.")
+exclude_option = click.option("--exclude", multiple=True, metavar="FEED", help="Feed name or glob to leave out.")
+quiet_option = click.option("--quiet", is_flag=True, help="Print nothing on 0 and 99.")
+
+
+@click.command()
+@select_option
+@exclude_option
+@project_option
+@json_option
+@command
+def plan(select: tuple[str, ...], exclude: tuple[str, ...], project: Path, as_json: bool) -> Exit:
+    """Say what a run would take, read-only."""
+    from wellbridge.etl.landing import SeenFiles
+
+    site = load_site(project)
+    feeds = site.select(select, exclude)
+    site.check_inboxes(feeds)
+    new = [{"feed": a.feed, "delivery": a.path.name, "kind": site.feeds[a.feed].kind}
+           for a in new_arrivals(site, feeds, SeenFiles(site.seen))]
+    code = Exit.DONE if new else Exit.NOTHING_NEW
+    if as_json:
+        show_json(document(code, deliveries=new))
+    else:
+        click.echo(table(new) if new else "Nothing new: a run would end with exit 99.")
+    return code
+
+
+@click.command()
+@select_option
+@exclude_option
+@click.option("--fail-on", type=click.Choice(FAIL_ON), default=None, help="When held rows end the run with exit 13.")
+@click.option("--dry-run", is_flag=True, help="As `plan`: write nothing.")
+@quiet_option
+@project_option
+@json_option
+@click.pass_context
+@command
+def run(
+    context: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], fail_on: str | None, dry_run: bool,
+    quiet: bool, project: Path, as_json: bool,
+) -> Exit:
+    """Take every new delivery through the walk."""
+    if dry_run:
+        context.invoke(plan, select=select, exclude=exclude, project=project, as_json=as_json)
+    site = _with_fail_on(load_site(project), fail_on)
+    return _run(site, select, exclude, None, quiet=quiet, as_json=as_json)
+
+
+def _with_fail_on(site: Site, fail_on: str | None) -> Site:
+    from dataclasses import replace
+
+    return replace(site, fail_on=fail_on) if fail_on else site
+
+
+def _run(
+    site: Site, select: tuple[str, ...], exclude: tuple[str, ...], wanted: Wanted | None, *, quiet: bool, as_json: bool
+) -> Exit:
+    progress = Progress()
+    try:
+        report = run_night(site, site.select(select, exclude), wanted=wanted, progress=progress)
+    finally:
+        progress.close()
+    if as_json:
+        show_json(report.as_dict())
+    elif not (quiet and report.exit in {Exit.DONE, Exit.NOTHING_NEW}):
+        show_report(report)
+    return report.exit
+
+
+def show_report(report: RunReport) -> None:
+    """Print a night for a person: the identity per feed, and why rows were held or removed."""
+    from wellbridge.schemas.rules import RULES
+
+    if report.exit is Exit.NOTHING_NEW:
+        click.echo("Nothing new since the last run.")
+        return
+    click.echo(f"Run {report.run_id}: {report.as_dict()['outcome']} (exit {int(report.exit)})\n")
+    click.echo(table([{"feed": feed, **counts} for feed, counts in report.feeds.items()], _COUNTS))
+    if report.reasons:
+        click.echo("\nHeld or removed, by rule (a row with several faults counts under each):")
+        click.echo(table([{**row, "meaning": RULES[row["rule"]].title} for row in report.reasons],
+                         ["feed", "resource", "rule", "rows", "meaning"]))
+    refused = [row for row in report.deliveries if row["status"] == "held"]
+    if refused:
+        click.echo("\nDeliveries held whole:")
+        click.echo(table([{**row, "meaning": RULES[row["rule"]].title} for row in refused],
+                         ["feed", "name", "rule", "meaning"]))
+    if report.waiting:
+        click.echo("\nWaiting, not complete yet:")
+        click.echo(table(report.waiting, ["feed", "name", "rule"]))
+
+
+@click.command()
+@click.argument("run_id", metavar="[RUN]", required=False)
+@quiet_option
+@project_option
+@json_option
+@command
+def retry(run_id: str | None, quiet: bool, project: Path, as_json: bool) -> Exit:
+    """Try the held and waiting work of a run again.
+
+    Without RUN the last run is meant. Held rows are put to the current contracts; deliveries held whole are read again.
+    """
+    from wellbridge.pipelines.nightly.review import wanted_of_run
+
+    site = load_site(project)
+    return _run(site, (), (), wanted_of_run(site, run_id), quiet=quiet, as_json=as_json)
+
+
+@click.command()
+@project_option
+@json_option
+@command
+def status(project: Path, as_json: bool) -> Exit:
+    """Show where the site stands since the last run."""
+    site = load_site(project)
+    last = json.loads(site.manifest.read_text()) if site.manifest.exists() else None
+    if as_json:
+        show_json(document(Exit.DONE, last_run=last))
+    elif last is None:
+        click.echo("No run yet. Next: wellbridge run")
+    else:
+        click.echo(f"Last run {last['run_id']} ended {last['ended_at']}: {last['outcome']} (exit {last['exit_code']})\n")
+        click.echo(table(last["feeds"], _COUNTS))
+    return Exit.DONE
+
+
+@click.group()
+def runs() -> None:
+    """List or show runs."""
+
+
+def _open_warehouse(project: Path) -> Any:
+    from wellbridge.etl.store import open_store
+    from wellbridge.schemas.warehouse import METADATA
+
+    return open_store(load_site(project).warehouse, METADATA, read_only=True)
+
+
+@runs.command("list")
+@project_option
+@json_option
+@command
+def runs_list(project: Path, as_json: bool) -> Exit:
+    """List all runs, the newest last."""
+    with _open_warehouse(project) as warehouse:
+        rows = warehouse.frame(
+            "SELECT run_id, started_at, outcome, exit_code, coalesce(sum(read), 0)::BIGINT AS read, "
+            "coalesce(sum(loaded), 0)::BIGINT AS loaded, coalesce(sum(held), 0)::BIGINT AS held "
+            "FROM run LEFT JOIN run_feed USING (run_id) GROUP BY ALL ORDER BY started_at"
+        ).to_dicts()
+    if as_json:
+        show_json(document(Exit.DONE, runs=rows))
+    else:
+        click.echo(table(rows))
+    return Exit.DONE
+
+
+@runs.command("show")
+@click.argument("run_id", metavar="RUN")
+@project_option
+@json_option
+@command
+def runs_show(run_id: str, project: Path, as_json: bool) -> Exit:
+    """Show a run: the identity per feed, and its reasons by rule."""
+    with _open_warehouse(project) as warehouse:
+        found = warehouse.frame("SELECT * FROM run WHERE run_id = ?", [run_id]).to_dicts()
+        if not found:
+            raise ConfigurationError("WB-E-015", "There is no run of that id.", todo="wellbridge runs list")
+        feeds = warehouse.frame("SELECT * EXCLUDE run_id FROM run_feed WHERE run_id = ? ORDER BY feed", [run_id]).to_dicts()
+        reasons = warehouse.frame(
+            "SELECT * EXCLUDE run_id FROM run_reason WHERE run_id = ? ORDER BY ALL", [run_id]).to_dicts()
+    if as_json:
+        show_json(document(Exit.DONE, **{**found[0], "feeds": feeds, "reasons": reasons}))
+    else:
+        click.echo(f"Run {run_id}: {found[0]['outcome']} (exit {found[0]['exit_code']})\n\n{table(feeds, _COUNTS)}\n")
+        click.echo(table(reasons))
+    return Exit.DONE

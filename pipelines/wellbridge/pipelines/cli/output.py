@@ -1,0 +1,126 @@
+"""How every command speaks: people on stderr and a short summary, machines one JSON document, one exit code.
+
+The headline, the JSON ``outcome`` and the exit code come from one value, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, ParamSpec
+
+import click
+
+from wellbridge.schemas.errors import OUTCOMES, Exit, SafeError
+
+P = ParamSpec("P")
+SCHEMA_VERSION: Final = 1
+
+project_option = click.option(
+    "--project", "project", type=click.Path(path_type=Path, file_okay=False), default=Path("."),
+    show_default="this folder", help="The site's folder.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+
+
+def document(exit_code: Exit, **facts: Any) -> dict[str, Any]:
+    """Return a command's JSON document."""
+    return {"schema_version": SCHEMA_VERSION, "outcome": OUTCOMES[exit_code], "exit_code": int(exit_code),
+            "run_id": None, "errors": [], **facts}
+
+
+def command(function: Callable[P, Exit]) -> Callable[P, None]:
+    """Turn the function's result, or its failure, into messages and the exit code.
+
+    A ``SafeError`` is shown in its five parts; anything else is our bug and shows its type alone, because its text
+    may quote a value.
+    """
+
+    @functools.wraps(function)
+    def wrapped(*arguments: P.args, **options: P.kwargs) -> None:
+        failure: SafeError | None = None
+        try:
+            code = function(*arguments, **options)
+        except SafeError as error:
+            failure = error
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(0) from None
+        except Exception as error:
+            failure = SafeError("WB-E-001", "Wellbridge met a fault of its own.", _place(error))
+        if failure is not None:
+            code = failure.exit
+            if options.get("as_json"):
+                show_json(document(code, errors=[failure.as_dict()]))
+            else:
+                click.echo(failure.render(), err=True)
+        sys.exit(int(code))
+
+    return wrapped
+
+
+def _place(error: BaseException) -> str:
+    """Name the type and the line of ours that failed; never the message."""
+    trace, place = error.__traceback__, ""
+    while trace is not None:
+        module = trace.tb_frame.f_globals.get("__name__", "")
+        if module.startswith("wellbridge"):
+            place = f"{module}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return f"{type(error).__name__} · {place}"
+
+
+def show_json(found: dict[str, Any]) -> None:
+    """Print the one JSON document."""
+    click.echo(json.dumps(found, default=str))
+
+
+def table(rows: list[dict[str, Any]], columns: list[str] | None = None) -> str:
+    """Lay rows out as text columns, numbers to the right."""
+    if not rows:
+        return "(none)"
+    names = columns or list(rows[0])
+    cells = [[_text(row.get(name)) for name in names] for row in rows]
+    widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
+    numeric = [all(isinstance(row.get(name), int | float) for row in rows) for name in names]
+    lines = [names, ["─" * width for width in widths], *cells]
+    return "\n".join(
+        "  ".join(cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(line, widths, numeric, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+class Progress:
+    """One line per step on a terminal; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._last = ""
+
+    def __call__(self, feed: str, step: str, rows: int) -> None:
+        """Show where a night is."""
+        if not self._shown:
+            return
+        line = f"{feed:<18} {step:<9} {rows:>12,}" if feed else step
+        sys.stderr.write(f"\r\x1b[K{line}" if feed else f"\r\x1b[K{step}…")
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        """Clear the line."""
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()

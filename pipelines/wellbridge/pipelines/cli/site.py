@@ -1,0 +1,30 @@
+"""``wellbridge init``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from wellbridge.pipelines.cli.output import command, document, json_option, show_json
+from wellbridge.pipelines.site import init_site
+from wellbridge.schemas.errors import Exit
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--district", default="Example Unified School District", show_default=True, help="Name shown on reports.")
+@json_option
+@command
+def init(directory: Path, district: str, as_json: bool) -> Exit:
+    """Make a new site in DIR.
+
+    Deliveries are read from DIR/inbox/FEED/. Stores and keys lie in DIR/state, readable by you alone.
+    """
+    site = init_site(directory, district=district)
+    if as_json:
+        show_json(document(Exit.DONE, site=str(directory), feeds=sorted(site.feeds)))
+    else:
+        click.echo(f"Site made in {directory}: {len(site.feeds)} feeds.")
+        click.echo(f"Next: put deliveries into {directory}/inbox/FEED/, then: wellbridge run --project {directory}")
+    return Exit.DONE

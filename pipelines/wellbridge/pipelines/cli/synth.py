@@ -1,0 +1,37 @@
+"""``wellbridge synth``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from wellbridge.pipelines.cli.output import Progress, command, document, json_option, show_json
+from wellbridge.schemas.errors import Exit
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--students", type=click.IntRange(min=50), default=5_000, show_default=True)
+@click.option("--nights", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same bytes.")
+@json_option
+@command
+def synth(directory: Path, students: int, nights: int, seed: int, as_json: bool) -> Exit:
+    """Write a synthetic district's deliveries, with the truth.
+
+    DIR/night-1..K/FEED/ holds what each partner would send, DIR/truth/ who is who, every planted defect, and the true
+    value of every measure. Every person in it is invented.
+    """
+    from wellbridge.pipelines.synth import generate
+
+    progress = Progress()
+    try:
+        generate(directory, students=students, nights=nights, seed=seed, progress=progress)
+    finally:
+        progress.close()
+    if as_json:
+        show_json(document(Exit.DONE, directory=str(directory), students=students, nights=nights, seed=seed))
+    else:
+        click.echo(f"{students:,} students, {nights} nights, seed {seed}, in {directory}.")
+    return Exit.DONE

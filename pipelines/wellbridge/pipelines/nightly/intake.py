@@ -1,0 +1,352 @@
+"""A delivery until its rows are keyed and de-identified: land, read, parse, validate, keys.
+
+Nothing of a delivery enters the warehouse before all of it was read: a package that turns out to be damaged in its
+last member must leave no half behind. Its prepared rows wait in files of the night's private work folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from wellbridge.etl.landing import Arrival, read_period
+from wellbridge.etl.parsing import Split, parse
+from wellbridge.etl.reading import HELD_SCHEMA, Chunk, Deferred, Delivery, Refused, held_rows
+from wellbridge.etl.validation import validate
+from wellbridge.pipelines.nightly.night import HELD, TAKEN, WHOLE_DELIVERY, Night, Waiting
+from wellbridge.pipelines.site import Feed
+from wellbridge.pipelines.sources.source import CONSENT, Resource, Source
+from wellbridge.privacy.policy import deidentify
+from wellbridge.schemas.contract import NAMESPACES, Column, Contract, Kind, Mode
+from wellbridge.schemas.errors import SafeError
+
+ORPHAN: Final = "WB-R-031"
+KEYS_ONLY: Final = "WB-P-004"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Rows of one chunk, keyed and de-identified, in a file of the work folder."""
+
+    resource: str
+    path: Path
+    deletes: bool
+
+    def rows(self) -> pl.DataFrame:
+        """Read the rows back."""
+        return pl.read_ipc(self.path, memory_map=False)
+
+
+@dataclass
+class Batch:
+    """A delivery whose rows wait to be placed."""
+
+    feed: Feed
+    source: Source
+    delivery: Delivery
+    prepared: list[Prepared] = field(default_factory=list)
+    seen: dict[str, pl.Series] = field(default_factory=dict)
+    next_id: int = 0
+
+
+def take(night: Night, feed: Feed, source: Source, arrival: Arrival) -> Batch | None:
+    """Land and prepare what lies in an inbox; None where there is nothing to place.
+
+    A delivery that was taken before is passed over; one that is not complete waits; one that cannot be read as its
+    feed declares is held whole.
+    """
+    if _still_uploading(night, feed, arrival):
+        return None
+    batch_id, files = night.landing.copy(arrival)
+    if night.batches.get(batch_id, {}).get("status") is not None:
+        night.landing.forget_plain(batch_id)
+        return None
+    period = read_period(arrival.path.name)
+    delivery = Delivery(
+        feed=feed.name, name=arrival.path.name, stream=period.stream, batch_id=batch_id,
+        period_start=period.start, period_end=period.end, revision=period.revision, files=files,
+    )
+    return prepare_delivery(night, feed, source, delivery)
+
+
+def prepare_delivery(night: Night, feed: Feed, source: Source, delivery: Delivery) -> Batch | None:
+    """Prepare a delivery whose files are open; hold or defer it where it cannot be taken."""
+    batch = Batch(feed, source, delivery)
+    before = night.tally.feeds[feed.name].__dict__.copy(), night.tally.reasons.copy()
+    verdict: Refused | Deferred | None = None
+    try:
+        source.check(delivery, feed.settings)
+        if night.conflict(delivery):
+            raise Refused("WB-D-005", rows=0)
+        for chunk in source.read(delivery, feed.settings):
+            prepare(night, batch, chunk)
+            night.progress(feed.name, "read", batch.next_id)
+    except (Refused, Deferred) as refusal:
+        verdict = refusal
+    except SafeError:
+        raise
+    except Exception as error:  # a reader's failure may quote what it read
+        verdict = Refused("WB-D-007", file=type(error).__name__)
+    if verdict is None:
+        night.landing.seal(delivery.batch_id, delivery.files)
+        night.record(delivery, TAKEN)
+        return batch
+    night.tally.feeds[feed.name].__dict__.update(before[0])
+    night.tally.reasons = before[1]
+    _forget(night, batch)
+    if isinstance(verdict, Deferred):
+        night.waiting.append(Waiting(feed.name, delivery.name, verdict.rule))
+    else:
+        _hold_delivery(night, delivery, verdict)
+    night.landing.forget_plain(delivery.batch_id)
+    return None
+
+
+def _still_uploading(night: Night, feed: Feed, arrival: Arrival) -> bool:
+    from wellbridge.etl.readers.completeness import check_sidecar
+
+    try:
+        if not arrival.is_folder:
+            check_sidecar(arrival.path)
+    except Deferred as reason:
+        night.waiting.append(Waiting(feed.name, arrival.path.name, reason.rule))
+        return True
+    return False
+
+
+def _hold_delivery(night: Night, delivery: Delivery, refusal: Refused) -> None:
+    night.landing.seal(delivery.batch_id, delivery.files)
+    night.record(delivery, HELD, refusal.rule)
+    columns = list(refusal.columns) or [None]
+    held = pl.DataFrame(
+        {"_file": refusal.file or delivery.name, "_row": WHOLE_DELIVERY, "column": columns, "rule": refusal.rule},
+        schema=HELD_SCHEMA,
+    )
+    night.vault.store.run(
+        "DELETE FROM held_row WHERE batch_id = ?", [delivery.batch_id]
+    )
+    night.hold(delivery, "", held, replay=True)
+    night.tally.add(delivery.feed, read=refusal.rows, held=refusal.rows)
+    night.tally.reasons[delivery.feed, "", refusal.rule] += refusal.rows
+
+
+def _forget(night: Night, batch: Batch) -> None:
+    for prepared in batch.prepared:
+        prepared.path.unlink(missing_ok=True)
+    night.vault.store.run("DELETE FROM held_row WHERE batch_id = ?", [batch.delivery.batch_id])
+
+
+def prepare(night: Night, batch: Batch, chunk: Chunk, *, replay: bool = False, holds: bool = True) -> None:
+    """Take one chunk through parse, validate, keys and de-identification, and leave its rows to be placed.
+
+    Args:
+        night: the running night.
+        batch: the delivery; gets the prepared rows.
+        chunk: text rows of one resource.
+        replay: the rows were counted on an earlier night or earlier in this one.
+        holds: write held rows down; False where they are known as such already.
+    """
+    resource = batch.source.resources[chunk.resource]
+    contract = resource.contract
+    if not replay:
+        night.tally.add(batch.feed.name, read=chunk.read)
+    night.hold(batch.delivery, chunk.resource, chunk.held, replay=replay)
+    if not chunk.rows.height:
+        return
+    if chunk.deletes:
+        frame = _keyed(night, batch, _numbered(batch, parse(chunk.rows, contract).kept), contract, chunk.rows.columns)
+        _spool(night, batch, chunk.resource, frame, deletes=True)
+        return
+    split = validate(parse(chunk.rows, contract, batch.feed.settings.get("codes")), contract)
+    split = _once(batch, contract, _in_period(batch.delivery, contract, split))
+    records = _record_keys(night, batch, contract, chunk, split.held)
+    if holds:
+        night.hold(batch.delivery, chunk.resource, split.held, record_keys=records, replay=replay)
+    if resource.table == "student_observation" and not replay:
+        _note_presence(night, batch, resource, chunk, split.held)
+    if not split.kept.height:
+        return
+    if not contract.loads:
+        _read_for_keys_only(night, batch, chunk.resource, split.kept, replay=replay)
+        return
+    frame = _keyed(night, batch, _numbered(batch, split.kept), contract, contract.columns)
+    frame = _hold_orphans(night, batch, chunk.resource, contract, frame, replay=replay, holds=holds)
+    _remember_traits(night, contract, frame)
+    known = deidentify(frame, contract)
+    if resource.decides:
+        _remember_decisions(night, batch, resource, known, replay=replay)
+    else:
+        _spool(night, batch, chunk.resource, known, deletes=False)
+
+
+def _numbered(batch: Batch, rows: pl.DataFrame) -> pl.DataFrame:
+    numbered = rows.with_row_index("_id", offset=batch.next_id)
+    batch.next_id += rows.height
+    return numbered
+
+
+def _in_period(delivery: Delivery, contract: Contract, split: Split) -> Split:
+    if contract.mode is not Mode.PERIOD or contract.period is None or delivery.period_start is None:
+        return split
+    day = pl.col(contract.period)
+    outside = split.kept.filter(~day.is_between(delivery.period_start, delivery.period_end).fill_null(True))
+    return _held_apart(split, outside, contract.period, "WB-R-033")
+
+
+def _held_apart(split: Split, faulty: pl.DataFrame, column: str | None, rule: str) -> Split:
+    if not faulty.height:
+        return split
+    lines = faulty.select("_file", "_row", pl.lit(column, pl.String).alias("column"), pl.lit(rule).alias("rule"))
+    kept = split.kept.join(faulty, on=["_file", "_row"], how="anti", maintain_order="left")
+    return Split(kept, pl.concat([split.held, lines]))
+
+
+def _once(batch: Batch, contract: Contract, split: Split) -> Split:
+    """Hold every row but the first of each key (and version) of the delivery."""
+    names = [*contract.key, *([contract.version] if contract.version else [])]
+    if not contract.key or not split.kept.height:
+        return split
+    key = split.kept.select(pl.struct(names).hash(seed=7).alias("key"))["key"]
+    first = key.is_first_distinct()
+    earlier = batch.seen.get(contract.name)
+    if earlier is not None:
+        first = first & ~key.is_in(earlier.implode())
+    batch.seen[contract.name] = key.filter(first) if earlier is None else pl.concat([earlier, key.filter(first)])
+    return split if first.all() else _held_apart(split, split.kept.filter(~first), None, "WB-R-030")
+
+
+def _key_columns(contract: Contract) -> list[Column]:
+    return [column for column in contract.columns.values() if column.ids is not None]
+
+
+def _keyed(night: Night, batch: Batch, rows: pl.DataFrame, contract: Contract, present: object) -> pl.DataFrame:
+    """Put the vault's keys beside the identifiers: ``subject_key, person_key, staff_key, …_key``."""
+    for column in _key_columns(contract):
+        if column.name not in present and column.header not in present:  # type: ignore[operator]
+            rows = rows.drop(column.name)
+            continue
+        assert column.ids is not None
+        keys = night.vault.namespace(batch.feed.name, column.ids)
+        found = keys.keys(rows[column.name], defines=column.defines).rename({"source_id": column.name})
+        names = {"key": column.key_name, "is_known": f"_known_{column.name}"}
+        wanted = [column.name, "key", "is_known"]
+        if NAMESPACES[column.ids].kind is Kind.PERSON:
+            wanted.append("person_key")
+        rows = rows.join(found.select(wanted).rename(names), on=column.name, how="left", maintain_order="left")
+    version = (
+        pl.col(contract.version).cast(pl.String).fill_null(batch.delivery.version) if contract.version
+        else pl.lit(batch.delivery.version)
+    )
+    return rows.with_columns(version.alias("version"))
+
+
+def _hold_orphans(
+    night: Night, batch: Batch, resource: str, contract: Contract, frame: pl.DataFrame, *, replay: bool, holds: bool
+) -> pl.DataFrame:
+    for column in _key_columns(contract):
+        if not column.refers:
+            continue
+        orphans = frame.filter(pl.col(column.name).is_not_null() & ~pl.col(f"_known_{column.name}"))
+        if orphans.height:
+            lines = orphans.select(
+                "_file", "_row", pl.lit(column.name).alias("column"), pl.lit(ORPHAN).alias("rule")
+            )
+            missing = orphans.select("_file", "_row", pl.col(column.key_name).alias("waiting_key"))
+            if holds:
+                night.hold(batch.delivery, resource, lines, waiting=missing, replay=replay)
+            frame = frame.join(orphans, on="_id", how="anti", maintain_order="left")
+    return frame
+
+
+def _record_keys(
+    night: Night, batch: Batch, contract: Contract, chunk: Chunk, held: pl.DataFrame
+) -> pl.DataFrame | None:
+    """Return the keys of held rows whose own id could be read, so that a later correction closes them."""
+    own = next((c for c in _key_columns(contract) if c.name in contract.key and not c.refers), None)
+    if own is None or not held.height or own.header not in chunk.rows.columns:
+        return None
+    assert own.ids is not None
+    ids = chunk.rows.join(held, on=["_file", "_row"], how="semi").select(
+        "_file", "_row", pl.col(own.header).str.strip_chars().alias("source_id")
+    ).drop_nulls()
+    found = night.vault.namespace(batch.feed.name, own.ids).keys(ids["source_id"], defines=False)
+    return ids.join(found, on="source_id").select("_file", "_row", pl.col("key").alias("record_key"))
+
+
+def _note_presence(night: Night, batch: Batch, resource: Resource, chunk: Chunk, held: pl.DataFrame) -> None:
+    """Note that a held roster row was there: absent, unreadable and deleted are three different things."""
+    person = resource.contract.person_column()
+    needed = [resource.contract.columns[name].header for name in ("as_of", "roster")]
+    if person is None or not held.height or not {person.header, *needed} <= set(chunk.rows.columns):
+        return
+    rows = chunk.rows.join(held, on=["_file", "_row"], how="semi").filter(
+        pl.col(person.header).str.strip_chars().str.len_chars() > 0
+    ).unique(person.header, keep="first", maintain_order=True)
+    if not rows.height:
+        return
+    named = rows.select(
+        "_file", "_row", pl.col(person.header).str.strip_chars().alias(person.name),
+        *(pl.col(resource.contract.columns[name].header).alias(name) for name in ("as_of", "roster")),
+    ).with_columns(pl.col("as_of").str.to_date("%Y-%m-%d", strict=False)).filter(pl.col("as_of").is_not_null())
+    keyed = _keyed(night, batch, _numbered(batch, named), resource.contract, [person.name])
+    presence = keyed.select("_id", "subject_key", "person_key", "as_of", "roster", "version").with_columns(
+        pl.lit(False).alias("is_readable"), pl.lit(True).alias("is_active")
+    )
+    _spool(night, batch, PRESENCE, presence, deletes=False)
+
+
+PRESENCE: Final = "(presence)"  # pseudo-resource: uncounted observations of rows that are held
+
+
+def _read_for_keys_only(
+    night: Night, batch: Batch, resource: str, rows: pl.DataFrame, *, replay: bool
+) -> None:
+    lines = rows.select("_file", "_row", pl.lit(KEYS_ONLY).alias("rule"))
+    night.tally.add(batch.feed.name, removed=lines.height)
+    night.tally.add_reasons(batch.feed.name, resource, lines)
+
+
+def _remember_traits(night: Night, contract: Contract, frame: pl.DataFrame) -> None:
+    traits = {c.trait: c.name for c in contract.columns.values() if c.trait is not None}
+    if traits and "subject_key" in frame.columns and frame.height:
+        night.vault.set_traits(frame.select(
+            "subject_key", "version", *(pl.col(name).cast(pl.String).alias(str(t)) for t, name in traits.items())
+        ))
+
+
+def _remember_decisions(night: Night, batch: Batch, resource: Resource, rows: pl.DataFrame, *, replay: bool) -> None:
+    """Keep decisions about sharing before any row is placed, so that they hold for the whole night."""
+    assert resource.shape is not None
+    decisions = resource.shape(rows)[CONSENT]
+    if "consent_key" not in decisions.columns:
+        decisions = decisions.with_columns(pl.col("subject_key").alias("consent_key"))
+    changed = night.vault.replace("consent", ["feed", "consent_id", "decision"], decisions.select(
+        pl.lit(batch.feed.name).alias("feed"), pl.col("consent_key").alias("consent_id"), "subject_key", "decision",
+        "start_date", "end_date", "is_active", "version",
+    ).sort("version", "is_active").unique(["consent_id", "decision"], keep="last", maintain_order=True))
+    if not replay:
+        loaded = min(changed, rows.height)
+        night.tally.add(batch.feed.name, loaded=loaded, unchanged=rows.height - loaded)
+
+
+def _spool(night: Night, batch: Batch, resource: str, rows: pl.DataFrame, *, deletes: bool) -> None:
+    if not rows.height:
+        return
+    path = night.site.work / f"{batch.delivery.batch_id}-{len(batch.prepared):06d}.arrow"
+    rows.write_ipc(path, compression="uncompressed")
+    path.chmod(0o600)
+    batch.prepared.append(Prepared(resource, path, deletes))
+
+
+def chunks_of(batch: Batch) -> Iterator[tuple[str, bool, pl.DataFrame]]:
+    """Yield the prepared rows of a delivery and remove their files."""
+    for prepared in batch.prepared:
+        yield prepared.resource, prepared.deletes, prepared.rows()
+        prepared.path.unlink(missing_ok=True)
+
+
+__all__ = ["CONSENT", "PRESENCE", "Batch", "chunks_of", "held_rows", "prepare", "prepare_delivery", "take"]

@@ -1,0 +1,153 @@
+"""Rows of deliveries that were taken before, tried again because what held or allowed them has changed.
+
+The rows are read again from the landing store and walk the ordinary way, with the period and revision of their own
+delivery, so that a newer revision still wins. No copy of a held row exists anywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+import polars as pl
+
+from wellbridge.etl.reading import Chunk
+from wellbridge.pipelines.nightly.intake import ORPHAN, Batch, prepare
+from wellbridge.pipelines.nightly.night import Night, delivery_of
+from wellbridge.pipelines.nightly.placing import Placing
+from wellbridge.pipelines.site import Feed
+from wellbridge.pipelines.sources.source import source
+from wellbridge.privacy.consent import STANDING_SCHEMA
+from wellbridge.schemas.warehouse import PERSON_TABLES
+
+OPEN: Final = "open"
+ROWS_SCHEMA: Final = {"batch_id": pl.String, "file": pl.String, "row": pl.Int64}
+
+
+def found_parents(night: Night) -> pl.DataFrame:
+    """Return the held orphans whose missing record has arrived: ``ROWS_SCHEMA``."""
+    return night.vault.store.frame(
+        "SELECT DISTINCT h.batch_id, h.file, h.row FROM held_row h JOIN source_key k ON k.key = h.waiting_key "
+        "WHERE h.status = 'open' AND h.rule = ? AND k.is_known", [ORPHAN]
+    )
+
+
+def retry_rows(night: Night, rows: pl.DataFrame) -> int:
+    """Try held rows again under the current contracts; return how many found their place.
+
+    Args:
+        night: the running night.
+        rows: ``ROWS_SCHEMA``.
+    """
+    placed = 0
+    for batch in _in_version_order(night, rows["batch_id"].unique().to_list()):
+        wanted = rows.filter(pl.col("batch_id") == batch.delivery.batch_id).select(
+            pl.col("file").alias("_file"), pl.col("row").alias("_row")
+        )
+        _read_again(night, batch, wanted)
+        placing = Placing(night, batch, replay=True)
+        placing.place()
+        done = pl.concat([wanted.clear(), *placing.placed])
+        _count(night, batch, placing, done)
+        _close(night, batch, done, "released")
+        night.landing.forget_plain(batch.delivery.batch_id)
+        placed += done.height
+    return placed
+
+
+def _count(night: Night, batch: Batch, placing: Placing, done: pl.DataFrame) -> None:
+    """Rows held earlier in this run move to their new place; rows of earlier nights are read anew."""
+    if night.is_of_this_run(batch.delivery.batch_id):
+        night.tally.add(batch.feed.name, held=-done.height)
+        for (resource, rule), count in _held_reasons(night, batch, done).items():
+            night.tally.reasons[batch.feed.name, resource, rule] -= count
+    else:
+        night.tally.add(batch.feed.name, read=done.height)
+    night.tally.add(batch.feed.name, loaded=placing.loaded, unchanged=placing.unchanged, removed=placing.removed)
+
+
+def _held_reasons(night: Night, batch: Batch, done: pl.DataFrame) -> dict[tuple[str, str], int]:
+    found = night.vault.store.frame(
+        "SELECT resource, rule, count(DISTINCT (h.file, h.row)) AS n FROM held_row h JOIN done d "
+        "ON h.file = d._file AND h.row = d._row WHERE h.batch_id = ? AND h.status = 'open' GROUP BY ALL",
+        [batch.delivery.batch_id], done=done,
+    )
+    return {(resource, rule): n for resource, rule, n in found.iter_rows()}
+
+
+def _close(night: Night, batch: Batch, done: pl.DataFrame, status: str) -> None:
+    night.vault.store.run(
+        "UPDATE held_row SET status = ? FROM done d WHERE held_row.batch_id = ? AND held_row.file = d._file "
+        "AND held_row.row = d._row AND held_row.status = 'open'",
+        [status, batch.delivery.batch_id], done=done,
+    )
+
+
+def follow_consents(night: Night, before: pl.DataFrame) -> None:
+    """Make rows of earlier nights follow a changed standing: what is refused now goes, what is allowed now comes.
+
+    Args:
+        night: the running night, with the standing now.
+        before: the standing that was applied last; ``STANDING_SCHEMA``.
+    """
+    changed = _changed(before, night.standing)
+    if not changed.height:
+        return
+    touched = night.vault.store.frame(
+        "SELECT DISTINCT batch_id FROM (SELECT batch_id, subject_key FROM loaded_subject UNION ALL "
+        "SELECT batch_id, subject_key FROM removed_row) x SEMI JOIN changed c ON x.subject_key = c.subject_key",
+        changed=changed,
+    )["batch_id"].to_list()
+    earlier = [batch_id for batch_id in touched if not night.is_of_this_run(batch_id)]
+    batches = pl.DataFrame({"batch_id": earlier}, schema={"batch_id": pl.String})
+    for table in PERSON_TABLES:
+        night.warehouse.run(
+            f"DELETE FROM {table.name} t USING batches b, changed c "  # noqa: S608 - our own table names
+            "WHERE t.batch_id = b.batch_id AND t.subject_key = c.subject_key", batches=batches, changed=changed,
+        )
+    night.vault.store.run(
+        "DELETE FROM removed_row r USING batches b, changed c WHERE r.batch_id = b.batch_id "
+        "AND r.subject_key = c.subject_key", batches=batches, changed=changed,
+    )
+    for batch in _in_version_order(night, earlier):
+        _read_again(night, batch, None)
+        placing = Placing(night, batch, replay=True, only=changed)
+        placing.place()
+        rows = placing.loaded + placing.unchanged + placing.removed
+        night.tally.add(batch.feed.name, read=rows, loaded=placing.loaded, unchanged=placing.unchanged,
+                        removed=placing.removed)
+        night.landing.forget_plain(batch.delivery.batch_id)
+
+
+def _changed(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
+    flags = list(STANDING_SCHEMA)[1:]
+    both = before.join(now, on="subject_key", how="full", coalesce=True, suffix="_now").with_columns(
+        pl.col(*flags, *(f"{flag}_now" for flag in flags)).fill_null(False)
+    )
+    return both.filter(pl.any_horizontal(pl.col(flag) != pl.col(f"{flag}_now") for flag in flags)).select("subject_key")
+
+
+def _in_version_order(night: Night, batch_ids: Iterable[str]) -> list[Batch]:
+    rows = [night.batches[batch_id] for batch_id in batch_ids]
+    batches = []
+    for row in rows:
+        feed = night.site.feeds.get(row["feed"]) or Feed(row["feed"], row["feed"], night.site.work)
+        batches.append(Batch(feed, source(feed.kind), delivery_of(row, {})))
+    return sorted(batches, key=lambda batch: (batch.source.rank, batch.delivery.version, batch.delivery.batch_id))
+
+
+def _read_again(night: Night, batch: Batch, wanted: pl.DataFrame | None) -> None:
+    """Prepare the wanted rows (all without ``wanted``) of a landed delivery; deletes are in force already."""
+    delivery = replace(batch.delivery, files=night.landing.open(batch.delivery.batch_id))
+    batch.delivery = delivery
+    for chunk in batch.source.read(delivery, batch.feed.settings):
+        if chunk.deletes or not batch.source.resources[chunk.resource].contract.loads:
+            continue
+        rows = chunk.rows if wanted is None else chunk.rows.join(wanted, on=["_file", "_row"], how="semi",
+                                                                 maintain_order="left")
+        if rows.height:
+            prepare(night, batch, Chunk(chunk.resource, rows), replay=True, holds=wanted is not None)
+
+
+__all__ = ["follow_consents", "found_parents", "retry_rows"]

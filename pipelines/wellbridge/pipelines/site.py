@@ -1,0 +1,270 @@
+"""A site: the project folder of one district, its feeds and where its stores lie.
+
+Standard library only: every command reads the site first, and a night with nothing new reads nothing else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from wellbridge.schemas.errors import ConfigurationError, SourceError
+
+PROJECT_FILE: Final = "wellbridge.toml"
+FAIL_ON: Final = ("held", "warn", "never")
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One feed: where a partner's deliveries arrive and how they are read.
+
+    Attributes:
+        name: the feed's name, equal to its file's name.
+        kind: the source kind.
+        inbox: the folder its deliveries arrive in.
+        settings: what its source kind needs to know: renamed headers, local codes, dialect.
+    """
+
+    name: str
+    kind: str
+    inbox: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A district's site as its files describe it.
+
+    Attributes:
+        root: the project folder.
+        district: name shown on reports.
+        district_id: NCES or state id of the district.
+        state: private folder of stores, keys and landed deliveries.
+        feeds: by name.
+        held_limit: share of a feed's rows that may be held before a run ends with exit 13.
+        min_cell: smallest number of persons that may be shown on the site's own page.
+    """
+
+    root: Path
+    district: str
+    district_id: str
+    state: Path
+    feeds: Mapping[str, Feed]
+    held_limit: float = 0.05
+    fail_on: str = "held"
+    min_cell: int = 10
+
+    @property
+    def warehouse(self) -> Path:
+        """The de-identified store."""
+        return self.state / "warehouse.duckdb"
+
+    @property
+    def vault(self) -> Path:
+        """The identified store."""
+        return self.state / "vault" / "vault.duckdb"
+
+    @property
+    def landing(self) -> Path:
+        """Sealed deliveries by content hash."""
+        return self.state / "landing"
+
+    @property
+    def work(self) -> Path:
+        """Plain copies of the running night."""
+        return self.state / "work"
+
+    @property
+    def key(self) -> Path:
+        """The key that seals landed deliveries."""
+        return self.state / "keys" / "site.key"
+
+    @property
+    def lock(self) -> Path:
+        """The file that a run locks."""
+        return self.state / "run.lock"
+
+    @property
+    def seen(self) -> Path:
+        """Cache of what each inbox held when last seen."""
+        return self.state / "seen.json"
+
+    @property
+    def manifest(self) -> Path:
+        """Small summary of the last run that `status` and completion read."""
+        return self.state / "status.json"
+
+    @property
+    def releases(self) -> Path:
+        """Where built extracts are published."""
+        return self.root / "releases"
+
+    @property
+    def reports(self) -> Path:
+        """Where pages are written."""
+        return self.root / "reports"
+
+    def select(self, patterns: Iterable[str], exclude: Iterable[str] = ()) -> list[Feed]:
+        """Return the feeds that match any pattern (all without patterns), in name order.
+
+        Raises:
+            ConfigurationError: WB-E-012 when a pattern selects nothing.
+        """
+        wanted = list(patterns)
+        for pattern in wanted:
+            if not fnmatch.filter(self.feeds, pattern):
+                raise ConfigurationError("WB-E-012", "A selection matches no feed.", _near(pattern, self.feeds))
+        names = {n for p in wanted or ["*"] for n in fnmatch.filter(self.feeds, p)}
+        names -= {n for p in exclude for n in fnmatch.filter(self.feeds, p)}
+        if not names:
+            raise ConfigurationError("WB-E-012", "The selection leaves no feed.")
+        return [self.feeds[name] for name in sorted(names)]
+
+    def check_inboxes(self, feeds: Iterable[Feed]) -> None:
+        """Refuse a missing inbox and folders that no feed owns.
+
+        Raises:
+            SourceError: WB-E-020 when a feed's folder is missing.
+            ConfigurationError: WB-E-013 when files lie in a folder that no feed reads.
+        """
+        for feed in feeds:
+            if not feed.inbox.is_dir():
+                raise SourceError("WB-E-020", "A feed's inbox is missing.", f"feed {feed.name} · {feed.inbox.name}/")
+        common = self.root / "inbox"
+        owned = {feed.inbox.resolve() for feed in self.feeds.values()}
+        strangers = [p.name for p in sorted(common.iterdir()) if p.is_dir() and p.resolve() not in owned
+                     and not p.name.startswith(".") and any(p.iterdir())] if common.is_dir() else []
+        if strangers:
+            raise ConfigurationError(
+                "WB-E-013", f"{len(strangers)} folder(s) of the inbox belong to no feed.",
+                " · ".join(f"inbox/{name}" for name in strangers),
+            )
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=3)
+    return f"near: {', '.join(near)}" if near else f"known: {', '.join(sorted(names))}"
+
+
+def load_site(root: Path) -> Site:
+    """Read a site's files; environment variables ``WELLBRIDGE_STATE_DIR`` and ``WELLBRIDGE_FAIL_ON`` win.
+
+    Raises:
+        ConfigurationError: WB-E-010 when there is no project file, WB-E-011 when a file cannot be understood.
+    """
+    project = root / PROJECT_FILE
+    if not project.is_file():
+        raise ConfigurationError("WB-E-010", "There is no Wellbridge project here.", f"file {PROJECT_FILE}")
+    config = read_toml(project)
+    district = _table(config, "district", project)
+    run = _table(config, "run", project)
+    fail_on = os.environ.get("WELLBRIDGE_FAIL_ON", run.get("fail_on", "held"))
+    if fail_on not in FAIL_ON:
+        raise ConfigurationError("WB-E-011", f"fail_on must be one of {', '.join(FAIL_ON)}.", f"{PROJECT_FILE} · run.fail_on")
+    state = Path(os.environ.get("WELLBRIDGE_STATE_DIR", str(config.get("state_dir", "state"))))
+    min_cell = _number(config, "report", "min_cell", 10)
+    if min_cell < 10:
+        raise ConfigurationError("WB-E-044", "The page's minimum cell is below 10.", f"{PROJECT_FILE} · report.min_cell")
+    return Site(
+        root=root, district=str(district.get("name", root.name)), district_id=str(district.get("id", "")),
+        state=state if state.is_absolute() else root / state, feeds=_feeds(root), fail_on=fail_on,
+        held_limit=_number(config, "run", "held_limit", 0.05), min_cell=int(min_cell),
+    )
+
+
+def _number(config: Mapping[str, Any], section: str, name: str, default: float) -> float:
+    value = config.get(section, {}).get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigurationError("WB-E-011", "A setting that must be a number is none.", f"{PROJECT_FILE} · {section}.{name}")
+    return value
+
+
+def _table(config: Mapping[str, Any], name: str, file: Path) -> Mapping[str, Any]:
+    found = config.get(name, {})
+    if not isinstance(found, dict):
+        raise ConfigurationError("WB-E-011", "A section of the file is no table.", f"{file.name} · [{name}]")
+    return found
+
+
+def _feeds(root: Path) -> dict[str, Feed]:
+    feeds = {}
+    for path in sorted((root / "feeds").glob("*.toml")):
+        config = read_toml(path)
+        if not isinstance(config.get("kind"), str):
+            raise ConfigurationError("WB-E-011", "A feed does not say its source kind.", f"feeds/{path.name} · kind")
+        inbox = Path(str(config.get("path", f"inbox/{path.stem}")))
+        feeds[path.stem] = Feed(
+            name=path.stem, kind=config["kind"], inbox=inbox if inbox.is_absolute() else root / inbox,
+            settings={name: value for name, value in config.items() if name not in {"kind", "path"}},
+        )
+    if not feeds:
+        raise ConfigurationError("WB-E-011", "The site has no feeds.", "feeds/*.toml")
+    return feeds
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a settings file.
+
+    Raises:
+        ConfigurationError: WB-E-011, naming the line but not what stands there.
+    """
+    where = ""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        position = str(error).rpartition("(at ")[2].rstrip(")")
+        where = position if position != str(error) else ""
+    except UnicodeDecodeError:
+        where = "not UTF-8"
+    except OSError:
+        where = "cannot be opened"
+    raise ConfigurationError("WB-E-011", "A settings file cannot be understood.", f"{path.name} · {where}")
+
+
+def init_site(root: Path, *, district: str = "Example Unified School District") -> Site:
+    """Make a new site: files, empty inboxes, a private state folder and a fresh key.
+
+    Raises:
+        ConfigurationError: WB-E-011 when a site is there already.
+    """
+    from datetime import UTC, datetime, timedelta  # noqa: PLC0415 - only `init` needs them
+
+    from wellbridge.privacy.seal import new_key  # noqa: PLC0415
+
+    if (root / PROJECT_FILE).exists():
+        raise ConfigurationError("WB-E-011", "A site is there already.", PROJECT_FILE, todo="Choose another folder")
+    today = datetime.now(UTC).date()
+    fill = {
+        "{district}": district, "{start}": today.isoformat(),
+        "{end}": (today + timedelta(days=364)).isoformat(), "{destruction}": (today + timedelta(days=454)).isoformat(),
+    }
+    _copy_templates(resources.files("wellbridge.pipelines") / "templates" / "site", root, fill)
+    site = load_site(root)
+    for feed in site.feeds.values():
+        feed.inbox.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (site.state, site.key.parent, site.vault.parent, site.landing):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+    new_key(site.key)
+    return site
+
+
+def _copy_templates(source: Any, target: Path, fill: Mapping[str, str]) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for item in source.iterdir():
+        name = ".gitignore" if item.name == "gitignore" else item.name
+        if item.is_dir():
+            _copy_templates(item, target / name, fill)
+            continue
+        text = item.read_text(encoding="utf-8")
+        for mark, value in fill.items():
+            text = text.replace(mark, value)
+        (target / name).write_text(text, encoding="utf-8")
