@@ -6,9 +6,9 @@ be coerced, pandera 0.35 no longer reports the out-of-range value of another row
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Final
 
 import polars as pl
@@ -21,6 +21,7 @@ FALSE: Final = ("false", "0", "no", "n", "f")
 # Dates outside these years are typing errors: real exports hold years 0003 to 6209 (school-sources, section 4).
 FIRST_DATE: Final = date(1900, 1, 2)  # 1900-01-01 is the commonest placeholder of an unknown date
 LAST_DATE: Final = date(2100, 1, 1)
+ISO_DATE: Final = "%Y-%m-%d"
 EPOCH_MS: Final = "epoch_ms"  # a date as milliseconds since 1970, as some web exports write it
 _ZONED: Final = ("%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%d %H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M%:z")
 
@@ -45,92 +46,102 @@ def parse(rows: pl.DataFrame, contract: Contract, codes: Mapping[str, Mapping[st
         ``kept``: every row, in order, failing cells null. ``held``: ``HELD_SCHEMA`` of failing cells.
         The rows of ``held`` are still in ``kept``, so that validation can name their other faults.
     """
-    cells, failures = [], []
+    cells, held = [rows["_file"], rows["_row"]], []
     for column in contract.columns.values():
-        source = column.header if column.header in rows.columns else column.name
-        text = pl.col(source).str.strip_chars() if source in rows.columns else pl.lit(None, pl.String)
-        text = pl.when(text == "").then(None).otherwise(text)
+        text = _text(rows, column)
         value, rule = _cell(text, column, (codes or {}).get(column.name, {}))
         cells.append(value.alias(column.name))
-        if rule is not None:
-            failures.append(rule.alias(f"?{column.name}"))
-    wide = rows.select(pl.col("_file"), pl.col("_row"), *cells, *failures)
-    marks = [name for name in wide.columns if name.startswith("?")]
-    held = _failures(wide, marks)
-    return Split(wide.drop(marks), held)
+        if rule is not None and rule.null_count() < rule.len():
+            held.append(rows.select("_file", "_row", pl.lit(column.name).alias("column"), rule.alias("rule")).filter(
+                pl.col("rule").is_not_null()
+            ))
+    return Split(pl.DataFrame(cells), pl.concat(held) if held else pl.DataFrame(schema=HELD_SCHEMA))
 
 
-def _failures(wide: pl.DataFrame, marks: list[str]) -> pl.DataFrame:
-    if not marks:
-        return pl.DataFrame(schema=HELD_SCHEMA)
-    failing = wide.select(pl.col(name).is_not_null().any() for name in marks).row(0) if wide.height else ()
-    parts = [
-        wide.filter(pl.col(mark).is_not_null()).select(
-            "_file", "_row", pl.lit(mark[1:]).alias("column"), pl.col(mark).alias("rule")
-        )
-        for mark, any_failed in zip(marks, failing, strict=False) if any_failed
-    ]
-    return pl.concat(parts) if parts else pl.DataFrame(schema=HELD_SCHEMA)
+def _text(rows: pl.DataFrame, column: Column) -> pl.Series:
+    """Return a column's cells, trimmed, the empty ones null."""
+    name = column.header if column.header in rows.columns else column.name
+    if name not in rows.columns:
+        return pl.Series(column.name, [None], pl.String).new_from_index(0, rows.height)
+    text = pl.col(name).str.strip_chars()
+    return rows.select(pl.when(text != "").then(text)).to_series()
 
 
-def _cell(text: pl.Expr, column: Column, codes: Mapping[str, str]) -> tuple[pl.Expr, pl.Expr | None]:
-    """Return the typed value and, where the type can fail, the rule code that a failing cell breaks."""
+def _cell(text: pl.Series, column: Column, codes: Mapping[str, str]) -> tuple[pl.Series, pl.Series | None]:
+    """Return the typed value and, where a cell fails, the rule code it breaks."""
     if column.codes is not None:
-        value = _code(text, column, codes)
-        return value, _broken(text, value, "WB-R-020")
+        return _code(text, column.codes, codes)
     if column.dtype == pl.String:
         return text, None
+    if text.null_count() == text.len():
+        return text.cast(column.dtype), None
     if column.dtype == pl.Boolean:
-        lower = text.str.to_lowercase()
-        value = pl.when(lower.is_in(TRUE)).then(True).when(lower.is_in(FALSE)).then(False)
-        return value, _broken(text, value, "WB-R-013")
+        lower = pl.col("text").str.to_lowercase()
+        return _read(text, pl.when(lower.is_in(TRUE)).then(True).when(lower.is_in(FALSE)).then(False), "WB-R-013")
     if column.dtype == pl.Date:
-        return _date(text, column.formats)
+        return _plausible(*_first_reading(text, [ISO_DATE, *column.formats], _date))
     if column.dtype == pl.Datetime:
-        return _time(text, column.formats)
-    number = text.cast(column.dtype, strict=False)
-    if column.dtype == pl.Float64:
-        number = pl.when(number.is_finite()).then(number)
-    return number, _broken(text, number, "WB-R-012")
+        iso = text.str.replace(r"[Zz]$", "+00:00")
+        return _plausible(*_first_reading(iso, [*_ZONED, *column.formats], _instant))
+    number = pl.col("text").cast(column.dtype, strict=False)
+    return _read(text, pl.when(number.is_finite()).then(number) if column.dtype == pl.Float64 else number, "WB-R-012")
 
 
-def _broken(text: pl.Expr, value: pl.Expr, rule: str) -> pl.Expr:
-    return pl.when(text.is_not_null() & value.is_null()).then(pl.lit(rule))
+def _read(text: pl.Series, value: pl.Expr, rule: str) -> tuple[pl.Series, pl.Series | None]:
+    read = text.to_frame("text").select(value.alias("value")).to_series()
+    return read, _broken(text, read, rule)
 
 
-def _code(text: pl.Expr, column: Column, codes: Mapping[str, str]) -> pl.Expr:
-    assert column.codes is not None
-    known = {source.strip().lower(): canonical for source, canonical in column.codes.items()}
-    known |= {canonical.lower(): canonical for canonical in column.codes.values() if canonical.lower() not in known}
-    known |= {source.strip().lower(): canonical for source, canonical in codes.items()}
-    return text.str.to_lowercase().replace_strict(known, default=None, return_dtype=pl.String)
+def _broken(text: pl.Series, value: pl.Series, rule: str) -> pl.Series | None:
+    if value.null_count() == text.null_count():
+        return None
+    frame = pl.DataFrame({"text": text, "value": value})
+    broken = pl.col("text").is_not_null() & pl.col("value").is_null()
+    return frame.select(pl.when(broken).then(pl.lit(rule))).to_series()
 
 
-def _date(text: pl.Expr, formats: tuple[str, ...]) -> tuple[pl.Expr, pl.Expr]:
-    readings = [text.str.to_date("%Y-%m-%d", strict=False)]
-    for form in formats:
-        readings.append(_epoch(text) if form == EPOCH_MS else text.str.to_date(form, strict=False))
-    value = pl.coalesce(readings) if len(readings) > 1 else readings[0]
-    plausible = value.is_between(FIRST_DATE, LAST_DATE)
-    rule = _broken(text, value, "WB-R-011")
-    implausible = pl.when(value.is_not_null() & ~plausible).then(pl.lit("WB-R-014"))
-    return pl.when(plausible).then(value), pl.coalesce(rule, implausible)
+def _code(text: pl.Series, known: Mapping[str, str], local: Mapping[str, str]) -> tuple[pl.Series, pl.Series | None]:
+    codes = {canonical.lower(): canonical for canonical in known.values()}
+    for own in (known, local):
+        codes |= {source.strip().lower(): canonical for source, canonical in own.items()}
+    value = text.str.to_lowercase().replace_strict(codes, default=None, return_dtype=pl.String)
+    return value, _broken(text, value, "WB-R-020")
 
 
-def _epoch(text: pl.Expr) -> pl.Expr:
-    milliseconds = pl.when(text.str.contains(r"^\d{11,13}$")).then(text.cast(pl.Int64, strict=False))
-    return pl.from_epoch(milliseconds, time_unit="ms").dt.date()
+def _first_reading(
+    text: pl.Series, forms: Sequence[str], read: Callable[[pl.Series, str], pl.Series]
+) -> tuple[pl.Series, pl.Series]:
+    """Read with the first form; what it leaves unread with the next ones. Most files use one form throughout."""
+    value = read(text, forms[0])
+    for form in forms[1:]:
+        if value.null_count() == text.null_count():
+            break
+        value = value.zip_with(value.is_not_null(), read(text, form))
+    return text, value
 
 
-def _time(text: pl.Expr, formats: tuple[str, ...]) -> tuple[pl.Expr, pl.Expr]:
+def _date(text: pl.Series, form: str) -> pl.Series:
+    if form != EPOCH_MS:
+        return text.str.to_date(form, strict=False)
+    digits = pl.when(pl.col("text").str.contains(r"^\d{11,13}$")).then(pl.col("text").cast(pl.Int64, strict=False))
+    return text.to_frame("text").select(pl.from_epoch(digits, time_unit="ms").dt.date()).to_series()
+
+
+def _instant(text: pl.Series, form: str) -> pl.Series:
     """Read an instant; one without an offset is not an instant, so it is refused (FHIR R4 dateTime)."""
-    iso = text.str.replace(r"[Zz]$", "+00:00")
-    readings = [iso.str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False)
-                for form in (*_ZONED, *formats)]
-    value = pl.coalesce(readings)
-    plausible = value.is_between(
-        pl.lit(datetime(1900, 1, 2)).dt.replace_time_zone("UTC"), pl.lit(datetime(2100, 1, 1)).dt.replace_time_zone("UTC")
+    return text.str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False)
+
+
+def _plausible(text: pl.Series, value: pl.Series) -> tuple[pl.Series, pl.Series | None]:
+    unread = _broken(text, value, "WB-R-011")
+    day = value.dt.date()
+    if unread is None and (value.null_count() == value.len() or (day.min() >= FIRST_DATE and day.max() <= LAST_DATE)):
+        return value, None
+    inside = pl.col("day").is_between(FIRST_DATE, LAST_DATE)
+    judged = pl.DataFrame({"value": value, "day": day, "unread": unread}).select(
+        pl.when(inside).then("value").alias("value"),
+        pl.coalesce("unread", pl.when(~inside).then(pl.lit("WB-R-014"))).alias("rule"),
+    ) if unread is not None else pl.DataFrame({"value": value, "day": day}).select(
+        pl.when(inside).then("value").alias("value"), pl.when(~inside).then(pl.lit("WB-R-014")).alias("rule"),
     )
-    rule = _broken(text, value, "WB-R-011")
-    implausible = pl.when(value.is_not_null() & ~plausible).then(pl.lit("WB-R-014"))
-    return pl.when(plausible).then(value), pl.coalesce(rule, implausible)
+    return judged["value"], judged["rule"]

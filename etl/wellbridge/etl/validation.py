@@ -48,7 +48,7 @@ def validate(parsed: Split, contract: Contract) -> Split:
             break
         held.append(found.drop("_index"))
         kept = kept.join(found, on=["_file", "_row"], how="anti")
-    return Split(kept.drop("_index"), pl.concat([part.select(HELD_SCHEMA) for part in held]))
+    return Split(kept.drop("_index"), pl.concat([part.select(*HELD_SCHEMA) for part in held]))
 
 
 def _faults(rows: pl.DataFrame, contract: Contract) -> pl.DataFrame:
@@ -94,8 +94,8 @@ def _rule(check: str) -> str:
 def _not_yet_known(found: pl.DataFrame, rows: pl.DataFrame, unread: pl.DataFrame) -> pl.DataFrame:
     """Leave out what only follows from a cell that could not be read: it is null, not missing."""
     if not found.height or not unread.height:
-        return found.select(HELD_SCHEMA)
+        return found.select(*HELD_SCHEMA)
     same_cell = found.join(unread, on=["_file", "_row", "column"], how="anti")
     across = same_cell.filter(pl.col("column").is_null())
     doubtful = across.join(unread, on=["_file", "_row"], how="semi")
-    return same_cell.join(doubtful, on=["_index", "rule"], how="anti").select(HELD_SCHEMA)
+    return same_cell.join(doubtful, on=["_index", "rule"], how="anti").select(*HELD_SCHEMA)

@@ -112,7 +112,7 @@ class Night:
         """
         if not held.height:
             return 0
-        lines = held.select(HELD_SCHEMA).unique()
+        lines = held.select(*HELD_SCHEMA).unique()
         for extra, name in ((record_keys, "record_key"), (waiting, "waiting_key")):
             if extra is not None and extra.height:
                 lines = lines.join(extra.unique(["_file", "_row"], keep="any"), on=["_file", "_row"], how="left")
