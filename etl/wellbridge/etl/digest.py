@@ -84,7 +84,7 @@ def _table_digest(store: Store, table: sa.Table, persons: pl.DataFrame, records:
     if "person_key" in table.columns:
         labels.append("coalesce(persons.label, '')")
         joins.append("LEFT JOIN persons ON persons.key = t.person_key")
-    for name in (c.name for c in table.columns if c.name in records):
+    for name in (column.name for column in table.columns if column.name in records):
         frames[f"of_{name}"] = records[name]
         labels.append(f"coalesce(of_{name}.label, '')")
         joins.append(f"LEFT JOIN of_{name} ON of_{name}.key = t.{quoted(name)}")

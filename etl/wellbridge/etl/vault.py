@@ -14,7 +14,7 @@ from typing import Any, Final
 import polars as pl
 import sqlalchemy as sa
 
-from wellbridge.etl.store import Store, columns_sql
+from wellbridge.etl.store import Store, columns_sql, quoted
 from wellbridge.schemas.contract import NAMESPACES, TRAITS, Kind
 
 VAULT: Final = sa.MetaData()
@@ -160,16 +160,16 @@ class Vault:
 
     def replace(self, table: str, key: Sequence[str], rows: pl.DataFrame) -> int:
         """Upsert versioned rows by key, the highest version winning; return how many changed the table."""
-        on = " AND ".join(f"t.{name} = i.{name}" for name in key)
+        on = " AND ".join(f"t.{quoted(name)} = i.{quoted(name)}" for name in key)
         newer = self.store.frame(
-            f"SELECT i.* FROM incoming i LEFT JOIN {table} t ON {on} "  # noqa: S608
+            f"SELECT i.* FROM incoming i LEFT JOIN {quoted(table)} t ON {on} "  # noqa: S608
             "WHERE t.version IS NULL OR i.version > t.version", incoming=rows
         )
         if not newer.height:
             return 0
         self.store.run(
-            f"DELETE FROM {table} t USING newer i WHERE {on}", newer=newer  # noqa: S608
+            f"DELETE FROM {quoted(table)} t USING newer i WHERE {on}", newer=newer  # noqa: S608
         )
         names = columns_sql(rows.columns)
-        self.store.run(f"INSERT INTO {table} ({names}) SELECT {names} FROM newer", newer=newer)  # noqa: S608
+        self.store.run(f"INSERT INTO {quoted(table)} ({names}) SELECT {names} FROM newer", newer=newer)  # noqa: S608
         return newer.height
