@@ -141,15 +141,16 @@ def layout(year: int) -> SurveyLayout:
     return LAYOUTS[year]
 
 
-# -- codes of the fields, the same in every year above ----------------------------------------------------
+# -- codes of the fields, the same in every year above; canonical codes are those of ``schemas.codes`` -----
 
 # Published "Hispanic" joins CDC's 6 (Hispanic) and 7 (multiple, Hispanic).
 RACE_CODES: Final = {
-    "1": "american_indian_alaska_native", "2": "asian", "3": "black", "4": "native_hawaiian_pacific_islander",
-    "5": "white", "6": "hispanic", "7": "hispanic", "8": "multiracial",
+    "1": "american_indian", "2": "asian", "3": "black", "4": "pacific_islander", "5": "white",
+    "6": "hispanic", "7": "hispanic", "8": "two_or_more",
 }
 SEX_CODES: Final = {"1": "female", "2": "male"}
 # 5 is CDC's "ungraded or other grade": the student counts, but in no grade.
-GRADE_CODES: Final = {"1": "9", "2": "10", "3": "11", "4": "12", "5": "ungraded"}
+GRADE_CODES: Final = {"1": "09", "2": "10", "3": "11", "4": "12", "5": "UG"}
+# 1 is "12 years old or younger", 7 "18 years old or older".
 AGE_CODES: Final = {"1": "12", "2": "13", "3": "14", "4": "15", "5": "16", "6": "17", "7": "18"}
 ANSWER_CODES: Final = {"1": "yes", "2": "no"}
