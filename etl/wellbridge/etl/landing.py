@@ -176,6 +176,9 @@ class Landing:
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with path.open("rb") as source, private_file(target) as copy:
                 hashes[name] = _copy_and_hash(source, copy)
+        sidecar = arrival.path.with_name(arrival.path.name + ".done")
+        if sidecar.is_file():
+            (staging / sidecar.name).write_bytes(sidecar.read_bytes())
         batch_id = hash_members(hashes)
         place = self._work / batch_id
         if place.exists():

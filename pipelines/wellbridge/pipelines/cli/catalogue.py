@@ -83,9 +83,9 @@ def measure() -> None:
 
 
 def _measures() -> dict[str, Any]:
-    from wellbridge.pipelines.measures import MEASURES
+    from wellbridge.pipelines.measures.registry import MEASURES
 
-    return dict(MEASURES) if isinstance(MEASURES, dict) else {m.id: m for m in MEASURES}
+    return dict(MEASURES)
 
 
 @measure.command("list")

@@ -23,11 +23,12 @@ def synth(directory: Path, students: int, nights: int, seed: int, as_json: bool)
     DIR/night-1..K/FEED/ holds what each partner would send, DIR/truth/ who is who, every planted defect, and the true
     value of every measure. Every person in it is invented.
     """
-    from wellbridge.pipelines.synth import generate
+    from wellbridge.pipelines.synth.generate import generate
 
     progress = Progress()
     try:
-        generate(directory, students=students, nights=nights, seed=seed, progress=progress)
+        generate(directory, students=students, nights=nights, seed=seed,
+                 progress=lambda done, _of: progress("synth", "students", done))
     finally:
         progress.close()
     if as_json:

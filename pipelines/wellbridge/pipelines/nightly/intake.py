@@ -59,8 +59,6 @@ def take(night: Night, feed: Feed, source: Source, arrival: Arrival) -> Batch | 
     A delivery that was taken before is passed over; one that is not complete waits; one that cannot be read as its
     feed declares is held whole.
     """
-    if _still_uploading(night, feed, arrival):
-        return None
     batch_id, files = night.landing.copy(arrival)
     if night.batches.get(batch_id, {}).get("status") is not None:
         night.landing.forget_plain(batch_id)
@@ -76,6 +74,7 @@ def take(night: Night, feed: Feed, source: Source, arrival: Arrival) -> Batch | 
 def prepare_delivery(night: Night, feed: Feed, source: Source, delivery: Delivery) -> Batch | None:
     """Prepare a delivery whose files are open; hold or defer it where it cannot be taken."""
     batch = Batch(feed, source, delivery)
+    night.vault.store.run("DELETE FROM held_row WHERE batch_id = ?", [delivery.batch_id])
     before = night.tally.feeds[feed.name].__dict__.copy(), night.tally.reasons.copy()
     verdict: Refused | Deferred | None = None
     try:
@@ -106,18 +105,6 @@ def prepare_delivery(night: Night, feed: Feed, source: Source, delivery: Deliver
     return None
 
 
-def _still_uploading(night: Night, feed: Feed, arrival: Arrival) -> bool:
-    from wellbridge.etl.readers.completeness import check_sidecar
-
-    try:
-        if not arrival.is_folder:
-            check_sidecar(arrival.path)
-    except Deferred as reason:
-        night.waiting.append(Waiting(feed.name, arrival.path.name, reason.rule))
-        return True
-    return False
-
-
 def _hold_delivery(night: Night, delivery: Delivery, refusal: Refused) -> None:
     night.landing.seal(delivery.batch_id, delivery.files)
     night.record(delivery, HELD, refusal.rule)
@@ -125,9 +112,6 @@ def _hold_delivery(night: Night, delivery: Delivery, refusal: Refused) -> None:
     held = pl.DataFrame(
         {"_file": refusal.file or delivery.name, "_row": WHOLE_DELIVERY, "column": columns, "rule": refusal.rule},
         schema=HELD_SCHEMA,
-    )
-    night.vault.store.run(
-        "DELETE FROM held_row WHERE batch_id = ?", [delivery.batch_id]
     )
     night.hold(delivery, "", held, replay=True)
     night.tally.add(delivery.feed, read=refusal.rows, held=refusal.rows)

@@ -13,7 +13,7 @@ from wellbridge.pipelines.nightly.night import Night, claim_of, delivery_of
 from wellbridge.pipelines.sources.source import Resource
 from wellbridge.privacy.consent import removal_rule
 from wellbridge.schemas.contract import Mode
-from wellbridge.schemas.warehouse import METADATA, STUDENT_OBSERVATION
+from wellbridge.schemas.warehouse import FACTS, METADATA, STUDENT_OBSERVATION
 
 class Placing:
     """Places one delivery's prepared rows.
@@ -163,16 +163,11 @@ class Placing:
         """Remove what weaker deliveries said about owned days and this one no longer says."""
         if self._replay:
             return
-        for resource in self._batch.source.resources.values():
-            day = self._day(resource)
-            if day is None:
-                continue
-            for name in self._tables(resource):
-                if day in METADATA.tables[name].columns:
-                    clear_days(self._night.warehouse, METADATA.tables[name], day, self._owned, self._weaker)
-
-    def _tables(self, resource: Resource) -> tuple[str, ...]:
-        return tuple(filter(None, (resource.table, *resource.delete_from)))
+        days = {self._day(resource) for resource in self._batch.source.resources.values()} - {None}
+        for day in sorted(str(name) for name in days):
+            for table in FACTS:
+                if day in table.columns:
+                    clear_days(self._night.warehouse, table, day, self._owned, self._weaker)
 
     def _complete(self, table: sa.Table, frame: pl.DataFrame) -> pl.DataFrame:
         """Bring a frame to the table's columns, missing ones null, with the delivery's marks."""

@@ -230,14 +230,14 @@ def _close_superseded(night: Night) -> None:
 
 def _derive(night: Night) -> None:
     from wellbridge.etl.loading import insert
-    from wellbridge.pipelines.measures import compute
+    from wellbridge.pipelines.measures.compute import compute
     from wellbridge.pipelines.students import derive_students
     from wellbridge.schemas.warehouse import METADATA
 
     night.progress("", "students", 0)
-    derive_students(night.warehouse.connection)
+    derive_students(night.warehouse)
     night.progress("", "measures", 0)
-    values = compute(night.warehouse.connection, night.as_of())
+    values = compute(night.warehouse, night.as_of())
     night.warehouse.run("DELETE FROM measure_value")
     insert(night.warehouse, METADATA.tables["measure_value"], values)
 
