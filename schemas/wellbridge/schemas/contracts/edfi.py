@@ -151,8 +151,9 @@ class StudentSchoolAttendanceEvents(pa.DataFrameModel):
     school_id: pl.String = column(
         P.QUASI, header="schoolId", standard="Ed-Fi school.schoolId · CEDS 001069 School Identifier")
     event_date: pl.Date = column(P.QUASI, header="eventDate", standard="Ed-Fi eventDate")
+    # Follows from the category: where that is missing, one fault is enough.
     event_kind: pl.String = column(
-        P.SENSITIVE, header="eventKind",
+        P.SENSITIVE, header="eventKind", required=False,
         standard="Ed-Fi attendanceEventCategoryDescriptor and session, of the key")
     status: pl.String = column(
         P.SENSITIVE, header="attendanceEventCategory", codes=codes.EDFI_ATTENDANCE,

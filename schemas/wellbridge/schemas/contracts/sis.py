@@ -33,7 +33,7 @@ class Attendance(pa.DataFrameModel):
         P.SENSITIVE, header="Minutes Absent", required=False, ge=0, le=MINUTES_PER_DAY)
 
 
-@contract("sis.optout", key=("student_id", "scope"), regime=Regime.FERPA, loads=False)
+@contract("sis.optout", key=("student_id", "scope"), regime=Regime.FERPA)
 class OptOut(pa.DataFrameModel):
     """Families' opt-outs from sharing (34 CFR 99.37 and local policy)."""
 
