@@ -53,6 +53,7 @@ def setting(rule: str, field: str, value: Any, *, is_copy: bool = False) -> Json
 def _stranger(salt: int, identifier: str | None = None) -> JsonFlaw:
     def change(record: dict[str, Any]) -> None:
         record["studentReference"]["studentUniqueId"] = never_rostered(1, salt)[0]
+        record["id"] = "f" + record["id"][1:]  # one more record has an id of its own
         if identifier:
             record[identifier] += f"-{salt}"
 
@@ -69,7 +70,7 @@ def _broken(record: dict[str, Any]) -> bytes:
 
 def _earlier_year(entry: str, leave: str) -> Callable[[dict[str, Any]], None]:
     def change(record: dict[str, Any]) -> None:
-        record.update(entryDate=entry, exitWithdrawDate=leave,
+        record.update(id="e" + record["id"][1:], entryDate=entry, exitWithdrawDate=leave,
                       exitWithdrawTypeDescriptor=descriptor("ExitWithdrawType", "Transferred"))
 
     return change
@@ -85,7 +86,7 @@ FLAWS: Final[dict[str, tuple[JsonFlaw, ...]]] = {
         _stranger(11),
     ),
     "disciplineActions": (
-        setting("WB-R-011", "disciplineDate", "2026-9"),
+        setting("WB-R-011", "disciplineDate", "2026-02-30"),
         setting("WB-R-020", "disciplines", [{"disciplineDescriptor": descriptor("Discipline", "Stern look")}]),
         setting("WB-R-021", "disciplineActionLength", 9000),
         _stranger(12, "disciplineActionIdentifier"),

@@ -12,10 +12,14 @@ from wellbridge.pipelines.synth.attendance import Attendance
 from wellbridge.pipelines.synth.district import Plan
 from wellbridge.pipelines.synth.edfi import EdFi
 from wellbridge.pipelines.synth.edfi_students import EdFiStudents
+from wellbridge.pipelines.synth.fhir_files import Fhir
+from wellbridge.pipelines.synth.hl7 import Hospital
 from wellbridge.pipelines.synth.measures import Tally
 from wellbridge.pipelines.synth.oneroster import OneRoster
+from wellbridge.pipelines.synth.others import TOPICS, Notices, OptOuts, Training, odd_deliveries
 from wellbridge.pipelines.synth.partners import Partners
 from wellbridge.pipelines.synth.people import people_of
+from wellbridge.pipelines.synth.seow import write_area_data
 from wellbridge.pipelines.synth.truth import Truth
 
 Progress = Callable[[int, int], None]
@@ -54,6 +58,9 @@ class _District:
         self.edfi_students = EdFiStudents(plan, self.edfi)
         self.attendance = Attendance(plan, self.truth)
         self.partners = Partners(plan, self.truth)
+        self.clinic, self.hospital = Fhir(plan, self.truth), Hospital(plan, self.truth)
+        self.notices, self.opt_outs = Notices(plan, self.truth), OptOuts(plan, self.truth)
+        self.training = Training(plan, self.truth)
 
     def run(self, progress: Progress) -> None:
         done = 0
@@ -68,14 +75,29 @@ class _District:
         self.truth.person_frame(people)
         self.roster.block(people, block)
         sis, edfi_days = self.attendance.block(people, block)
-        edfi = self.edfi_students.block(people, edfi_days, block)
-        events = {**edfi, **self.partners.block(people, block)}
-        events["attendance"] = pl.concat([sis, edfi["attendance"]], how="vertical_relaxed")
+        self.opt_outs.block(people, block)
+        events = {
+            **self.edfi_students.block(people, edfi_days, block), "notices": self.notices.block(people, block),
+            **_joined(self.clinic.block(people, block), self.hospital.block(people, block),
+                      self.partners.block(people, block)),
+        }
+        events["attendance"] = pl.concat([sis, events["attendance"]], how="vertical_relaxed")
         final = pl.when(pl.col("move_night") > 0).then("new_school").otherwise("school")
         self.tally.block(people.with_columns(final_school=final), events)
 
     def _close(self) -> None:
-        for part in (self.roster, self.edfi, self.attendance, self.partners):
+        self.tally.staff(self.plan.staff, self.training.write(), TOPICS)
+        for part in (self.roster, self.edfi, self.attendance, self.partners, self.clinic, self.hospital, self.notices,
+                     self.opt_outs, self.training):
             part.close()
+        write_area_data(self.plan, self.truth)
+        odd_deliveries(self.plan, self.truth)
         self.truth.close(self.tally.result())
         shutil.rmtree(self.plan.directory / ".staging", ignore_errors=True)
+
+
+def _joined(*parts: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """Put the events of several feeds together, by kind."""
+    kinds = {kind for part in parts for kind in part}
+    return {kind: pl.concat([part[kind] for part in parts if kind in part], how="vertical_relaxed")
+            for kind in sorted(kinds)}

@@ -52,7 +52,7 @@ _FLAWS: Final[dict[str, tuple[Flaw, ...]]] = {
     "results": (
         Flaw("WB-R-012", "score", "B minus"),
         Flaw("WB-R-020", "scoreStatus", "half graded"),
-        Flaw("WB-R-011", "scoreDate", "2026-09-18T"),
+        Flaw("WB-R-011", "scoreDate", "2026-09-31"),
         Flaw("WB-R-031", "studentSourcedId", "u-none", how="stranger", fresh="sourcedId"),
         Flaw("WB-R-030", "score", "1", how="again"),
         Flaw("WB-R-001", how="ragged"),

@@ -79,7 +79,7 @@ class Truth:
         for file in (self.people, self.records, self._defects, self._removed):
             file.close()
         deliveries = CsvFile(self.folder / "deliveries.csv", _DELIVERIES)
-        for night, *rest in sorted(self._deliveries):
+        for night, *rest in sorted(set(self._deliveries)):
             deliveries.line((str(night), *rest))
         deliveries.close()
         write_json(self.folder / "measures.json", measures)
