@@ -19,8 +19,10 @@ from wellbridge.etl.readers.record_scan import (
     FINE,
     MAX_RECORD,
     RULES,
+    Faults,
     Grammar,
     Marks,
+    Positions,
     Records,
     Scanner,
 )
@@ -44,10 +46,10 @@ class Dialect:
 
     Attributes:
         separator: one ASCII character.
-        quote: one ASCII character, or None where quotes are plain text. A quoted cell may hold separators, line
-            ends and doubled quotes.
-        escape: ``\`` where the partner escapes quotes so (``\"``, ``\\``) inside quoted cells; before any other
-            character, and in cells without quotes, it is text.
+        quote: one ASCII character, or None where quotes are plain text. A quoted cell may hold separators,
+            line ends and doubled quotes.
+        escape: ``\`` where the partner escapes quotes so (``\"``, ``\\``) inside quoted cells; before any
+            other character, and in cells without quotes, it is text.
         header_quote: the quote of a header row that begins with it (some SIS exports write ``'Student ID'``).
         null_literals: cells, exactly so, that mean a missing cell beside the empty one.
     """
@@ -60,7 +62,8 @@ class Dialect:
 
     def marks(self) -> Marks:
         """Return the bytes that shape records."""
-        return Marks(ord(self.separator), *(ord(mark) if mark else None for mark in (self.quote, self.escape)))
+        quote, escape = (ord(mark) if mark else None for mark in (self.quote, self.escape))
+        return Marks(ord(self.separator), quote, escape)
 
 
 RFC4180: Final = Dialect()
@@ -85,7 +88,7 @@ def read_delimited(
     Args:
         path: the file.
         name: what ``_file`` shall say.
-        headers: the columns to return. All must be in the header row, in any order, but those in ``optional``.
+        headers: the columns to return. Each must be in the header row, in any order, unless in ``optional``.
         extra: further headers the file may have; they are not returned. ``*`` stands for anything.
         optional: headers that may be absent; their column is then null.
         dialect: separator, quotes, escapes, null literals.
@@ -93,11 +96,11 @@ def read_delimited(
         chunk_rows: most records in a chunk, kept and held together.
 
     Yields:
-        (rows, held): rows have ``headers`` as String columns (missing or empty cell: null), ``_file`` and ``_row``
-        (1-based record number, the header being 1); held has ``HELD_SCHEMA`` under WB-R-001 (number of fields),
-        WB-R-002 (bytes not of the encoding) or WB-R-003 (quote out of place, bare carriage return, longer than
-        1 MiB). Each record after the header is in exactly one of both, in order; blank lines at the end are no
-        records. A file with a header only yields one empty chunk.
+        (rows, held): rows have ``headers`` as String columns (missing or empty cell: null), ``_file`` and
+        ``_row`` (1-based record number, the header being 1); held has ``HELD_SCHEMA`` under WB-R-001
+        (number of fields), WB-R-002 (bytes not of the encoding) or WB-R-003 (quote out of place, bare
+        carriage return, longer than 1 MiB). Each record after the header is in exactly one of both, in
+        order; blank lines at the end are no records. A file with a header only yields one empty chunk.
 
     Raises:
         Refused: WB-D-001 (no header), WB-D-003 (header is not the contract's) or WB-D-004 (not text), always
@@ -124,7 +127,8 @@ def _check_encoding(encoding: str) -> None:
     except LookupError:
         known = ""
     if not known.startswith(_ENCODINGS):
-        raise ConfigurationError("WB-E-011", "A feed names an encoding that is not supported.", f"encoding {encoding!r}")
+        what = "A feed names an encoding that is not supported."
+        raise ConfigurationError("WB-E-011", what, f"encoding {encoding!r}")
 
 
 # -- bytes -------------------------------------------------------------------------------------------------
@@ -162,7 +166,7 @@ def _pieces(handle: BinaryIO, end: int, encoding: str) -> Iterator[bytes]:
         piece = handle.read(min(_PIECE, left))
         left -= len(piece)
         if codecs.lookup(encoding).name != "utf-8":
-            # A byte the encoding has not becomes a surrogate, which is no UTF-8: its row is held like any other.
+            # A byte the encoding has not becomes a surrogate, which is no UTF-8: its row is held as such.
             piece = piece.decode(encoding, "surrogateescape").encode("utf-8", "surrogatepass")
         yield piece if left else piece + b"\n"
 
@@ -171,7 +175,7 @@ def _pieces(handle: BinaryIO, end: int, encoding: str) -> Iterator[bytes]:
 
 
 def _header(pieces: Iterator[bytes], dialect: Dialect) -> tuple[list[str], bytes]:
-    """Read the header row; return its names and the bytes already read behind it, or no names and all bytes."""
+    """Return the header row's names and the bytes read behind it, or no names and all bytes read."""
     data = next(pieces)
     marks = dialect.marks()
     if dialect.header_quote and data.startswith(dialect.header_quote.encode()):
@@ -201,7 +205,7 @@ def _names(grammar: Grammar, data: bytes) -> tuple[int, list[str] | None]:
 def _drift(
     found: Sequence[str], headers: Sequence[str], extra: Collection[str], optional: Collection[str]
 ) -> list[str] | None:
-    """Return the headers at fault (maybe none that may be named), or None when the header is the contract's."""
+    """Return the headers at fault (maybe none may be named), or None when the header is the contract's."""
     allowed = {*headers, *optional}
     missing = [header for header in headers if header not in found and header not in optional]
     unknown = [header for header in found if header not in allowed and not _matches(header, extra)]
@@ -267,7 +271,7 @@ class _Frames:
             one = faults.size <= chunk_rows
             yield (rows if one else rows.filter(here)), (held if one else held.filter(here))
 
-    def _parse(self, parts: Sequence[bytes], numbers: np.ndarray[tuple[int], np.dtype[np.int64]]) -> pl.DataFrame:
+    def _parse(self, parts: Sequence[bytes], numbers: Positions) -> pl.DataFrame:
         data = b"".join(parts)
         if numbers.size:
             cells = self._read(data, numbers.size)
@@ -291,14 +295,13 @@ class _Frames:
                 null_values=["", *self._dialect.null_literals], encoding="utf8",
             )
         if cells is None or cells.height != count:  # parsers that disagree must never shift a row's cells
-            raise SafeError("WB-E-001", "The records of a file were counted and parsed differently.", self._name)
+            raise SafeError("WB-E-001", "A file's records were counted and parsed differently.", self._name)
         return cells
 
-    def _held(self, faults: np.ndarray[tuple[int], np.dtype[np.uint8]], row: int) -> pl.DataFrame:
+    def _held(self, faults: Faults, row: int) -> pl.DataFrame:
         bad = np.flatnonzero(faults)
         rules = pl.Series(faults[bad]).replace_strict(RULES, return_dtype=pl.String)
-        return pl.DataFrame({
-            "_file": pl.Series([self._name], dtype=pl.String).new_from_index(0, bad.size),
-            "_row": pl.Series(row + bad, dtype=pl.Int64), "column": pl.Series([None] * bad.size, dtype=pl.String),
-            "rule": rules.cast(pl.String),
-        }, schema=HELD_SCHEMA)
+        held = pl.DataFrame({"_row": row + bad, "rule": rules}, schema={"_row": pl.Int64, "rule": pl.String})
+        return held.with_columns(
+            pl.lit(self._name).alias("_file"), pl.lit(None, pl.String).alias("column")
+        ).select(list(HELD_SCHEMA))

@@ -222,7 +222,7 @@ class Grammar:
             at += 1
 
     def value(self, cell: bytes) -> bytes:
-        """Return what a raw cell says; a backslash escapes a quote or itself, and is text before anything else."""
+        """Return what a raw cell says; an escape before anything but a quote or itself is text."""
         if not self._quote or not cell.startswith(self._quote):
             return cell
         inner = cell[1:-1]
@@ -230,8 +230,8 @@ class Grammar:
             return inner.replace(self._quote * 2, self._quote)
         mark = re.escape(self._escape)
         quote = re.escape(self._quote)
-        return re.sub(b"(?:" + mark + b"(?=[" + quote + mark + b"])|" + quote + b"(?=" + quote + b"))(.)", rb"\1",
-                      inner)
+        escaped = mark + b"(?=[" + quote + mark + b"])|" + quote + b"(?=" + quote + b")"
+        return re.sub(b"(?:" + escaped + b")(.)", rb"\1", inner)
 
     def _plainly(self, text: bytes, cells: list[bytes]) -> bytes:
         """Rewrite a record as RFC 4180 where an escape or a quote inside an unquoted cell departs from it."""
@@ -239,9 +239,10 @@ class Grammar:
         strays = any(quote in cell and not cell.startswith(quote) for cell in cells)
         if not strays and (self._escape is None or self._escape not in text):
             return text
-        values = (self.value(cell).replace(quote, quote * 2) if quote in cell else cell for cell in cells)
-        rewritten = (quote + value + quote if quote in cell else cell for cell, value in zip(cells, values, strict=True))
-        return self.separator.join(rewritten) + b"\n"
+        return self.separator.join(self._requoted(cell) if quote in cell else cell for cell in cells) + b"\n"
+
+    def _requoted(self, cell: bytes) -> bytes:
+        return self._quote + self.value(cell).replace(self._quote, self._quote * 2) + self._quote
 
     def is_open(self, data: bytes, at: int) -> bool:
         """Say whether more data could still complete the record that begins at an offset."""
@@ -313,7 +314,7 @@ def _blank(data: bytes, ends: Positions) -> NDArray[np.bool_]:
 
 
 def _bare_return(array: NDArray[np.uint8], quotes: Positions) -> int:
-    """Return the offset of the first carriage return outside quotes that ends no line, else the array's length."""
+    """Return the offset of the first carriage return outside quotes that ends no line, else the length."""
     returns = np.flatnonzero(array[:-1] == _RETURN)
     bare = returns[array[returns + 1] != _NEWLINE]
     outside = bare[np.searchsorted(quotes, bare) & 1 == 0]
