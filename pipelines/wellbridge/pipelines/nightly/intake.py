@@ -38,7 +38,17 @@ class Prepared:
 
     def rows(self) -> pl.DataFrame:
         """Read the rows back."""
-        return pl.read_ipc(self.path, memory_map=False)
+        return pl.read_ipc(self.path)
+
+    def replace(self, rows: pl.DataFrame) -> None:
+        """Put other rows in their place."""
+        _write_rows(rows, self.path.with_suffix(".new")).rename(self.path)
+
+
+def _write_rows(rows: pl.DataFrame, path: Path) -> Path:
+    rows.write_ipc(path, compression="uncompressed")
+    path.chmod(0o600)
+    return path
 
 
 @dataclass
@@ -321,9 +331,7 @@ def _spool(night: Night, batch: Batch, resource: str, rows: pl.DataFrame, *, del
     if not rows.height:
         return
     path = night.site.work / f"{batch.delivery.batch_id}-{len(batch.prepared):06d}.arrow"
-    rows.write_ipc(path, compression="uncompressed")
-    path.chmod(0o600)
-    batch.prepared.append(Prepared(resource, path, deletes))
+    batch.prepared.append(Prepared(resource, _write_rows(rows, path), deletes))
 
 
 def chunks_of(batch: Batch) -> Iterator[tuple[str, bool, pl.DataFrame]]:

@@ -206,9 +206,9 @@ def _refresh_persons(night: Night, batch: Any) -> None:
         renewed = rows.join(people, on="subject_key", how="left", suffix="_new", maintain_order="left")
         if renewed["person_key_new"].null_count() == renewed.height:
             continue
-        renewed.with_columns(pl.coalesce("person_key_new", "person_key").alias("person_key")).drop(
+        prepared.replace(renewed.with_columns(pl.coalesce("person_key_new", "person_key").alias("person_key")).drop(
             "person_key_new"
-        ).write_ipc(prepared.path, compression="uncompressed")
+        ))
 
 
 def _close_superseded(night: Night) -> None:
