@@ -92,6 +92,8 @@ class Child:
 
     def add(self, kind: str, night: int, body: dict[str, Any], **more: Any) -> Record:
         """Add a clinical record."""
+        if self.is_sud:
+            more["free"] = False  # a defect must not depend on how the label is read
         record = Record(kind, night, {"resourceType": kind, **body}, rule=self.rule, **more)
         self.records.append(record)
         return record

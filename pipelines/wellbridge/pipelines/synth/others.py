@@ -137,7 +137,7 @@ class Training:
         for night in range(1, self.plan.nights + 1):
             tonight = frame.filter(pl.col("night") == night)
             restated = night == 1 and self.plan.nights > 1
-            first = tonight.with_columns(hours=pl.lit("0.5")) if restated else tonight
+            first = _first_said(tonight) if restated else tonight
             parts.append(self.stream.put(night, first, 0))
             if restated:
                 self._restate(tonight)
@@ -155,7 +155,7 @@ class Training:
         nights = [self.plan.night_of(day) for day in frame["day"]]
         return frame.with_columns(
             night=pl.Series(nights, dtype=pl.Int64), session_date=pl.col("day").cast(pl.String),
-            hours=(pl.col("halves") / 2).cast(pl.String), ceus=(pl.col("halves") / 20).cast(pl.String))
+            hours=(pl.col("halves") / 2).cast(pl.String), ceus=(pl.col("halves") / 20).round(2).cast(pl.String))
 
     def _restate(self, rows: pl.DataFrame) -> None:
         name = TRAINING.name(self.plan.stamp(1, is_range=True) + "_r2")
@@ -169,6 +169,12 @@ class Training:
     def close(self) -> None:
         """End the files."""
         self.stream.close()
+
+
+def _first_said(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows as first sent: every fifth with too few hours."""
+    is_wrong = pl.int_range(pl.len()) % 5 == 0
+    return rows.with_columns(hours=pl.when(is_wrong).then(pl.lit("0.5")).otherwise("hours"))
 
 
 def _plain(layout: Layout) -> Layout:

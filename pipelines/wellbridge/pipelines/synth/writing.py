@@ -30,9 +30,11 @@ class CsvFile:
         self.last_row = 1
 
     def rows(self, frame: pl.DataFrame) -> int:
-        """Write the header's columns of the frame; return the number of the first row written."""
+        """Write the header's columns of the frame, "" as a missing cell; return the number of the first row written."""
         first = self.last_row + 1
-        frame.select(self.header).write_csv(self._handle, include_header=False, quote_style=self.quote)
+        cell = pl.col(self.header).cast(pl.String)
+        frame.select(pl.when(cell != "").then(cell).name.keep()).write_csv(
+            self._handle, include_header=False, quote_style=self.quote)
         self.last_row += frame.height
         return first
 
