@@ -57,6 +57,31 @@ OUTCOMES: Final[dict[Exit, str]] = {
 
 
 @dataclass(frozen=True)
+class Meaning:
+    """What an exit code tells a person, and whether a scheduler should try again by itself."""
+
+    text: str
+    is_retry_useful: bool = False
+
+
+MEANINGS: Final[dict[Exit, Meaning]] = {
+    Exit.DONE: Meaning("Loaded, built or verified as planned."),
+    Exit.BUG: Meaning("Our fault. Nothing was committed, and nothing that was read is shown."),
+    Exit.USAGE: Meaning("The command line is not understood."),
+    Exit.CONFIGURATION: Meaning("Project, contract, policy or selection is wrong."),
+    Exit.SOURCE: Meaning("A delivery is missing, still uploading or unreadable.", is_retry_useful=True),
+    Exit.CONTRACT: Meaning("A contract is broken and nothing was loaded."),
+    Exit.HELD: Meaning("Loaded, but more rows are held than the site's limit allows, or a delivery is held whole."),
+    Exit.PRIVACY: Meaning("The privacy gate refused: policy, agreement or disclosure check."),
+    Exit.WAREHOUSE: Meaning("Warehouse or vault cannot be reached, is full or refused.", is_retry_useful=True),
+    Exit.LOCKED: Meaning("Another run holds the lock.", is_retry_useful=True),
+    Exit.HOLD: Meaning("A significant change waits for a person."),
+    Exit.VERIFY: Meaning("A check found a violation; each is named."),
+    Exit.NOTHING_NEW: Meaning("No delivery since the last run; nothing was touched."),
+}
+
+
+@dataclass(frozen=True)
 class Advice:
     """The two parts of a message that depend on its code alone."""
 
