@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -10,6 +11,7 @@ import pytest
 from pipelines.warehouse_memory import empty_warehouse, insert
 from wellbridge.etl.store import Store
 from wellbridge.pipelines.measures.compute import SCHEMA, compute, compute_one
+from wellbridge.pipelines.measures.document import render
 from wellbridge.pipelines.measures.measure import PERSON_DIMENSIONS, PILLARS
 from wellbridge.pipelines.measures.registry import MEASURES
 from wellbridge.pipelines.measures.school_year import bounds, name
@@ -599,3 +601,7 @@ def test_every_declaration_names_tables_of_the_warehouse_and_a_pillar(measure: A
 def test_a_school_year_runs_from_july_to_june(day: date, expected: str):
     assert name(day) == expected
     assert bounds(day)[0] <= day <= bounds(day)[1]
+
+
+def test_the_documentation_of_measures_is_what_the_declarations_say():
+    assert (Path(__file__).parents[2] / "docs" / "measures.md").read_text(encoding="utf-8") == render()

@@ -140,7 +140,8 @@ def _attached() -> str:
         (
             "SELECT unit.unit_key, unit.member, CAST(unit.numerator AS DECIMAL(18, 6)) AS numerator,",
             "CAST(unit.denominator AS DECIMAL(18, 6)) AS denominator,",
-            f"CAST({begun} AS VARCHAR) || '-' || lpad(CAST(({begun} + 1) % 100 AS VARCHAR), 2, '0') AS period,",
+            f"CAST({begun} AS VARCHAR) || '-' ||",
+            f"lpad(CAST(({begun} + 1) % 100 AS VARCHAR), 2, '0') AS period,",
             f"coalesce(unit.school_id, learner.school_id, {unknown}) AS school,",
             members,
             "FROM unit LEFT JOIN learner ON learner.person_key = unit.person_key",

@@ -70,6 +70,8 @@ class Measure:
         dimensions: common breakdowns it is given by.
         own_dimension: name of its own breakdown, None where it has none.
         own_title: heading of its own breakdown.
+        own_rest: members of its own breakdown that hold what the district value leaves out; the others add up
+            to it.
         beside: id of the area indicator it is shown beside, None where there is none.
         min_n: no cell with fewer persons is shown or released.
     """
@@ -91,6 +93,7 @@ class Measure:
     dimensions: tuple[str, ...] = ()
     own_dimension: str | None = None
     own_title: str = ""
+    own_rest: tuple[str, ...] = ()
     beside: str | None = None
     min_n: int = 10
 

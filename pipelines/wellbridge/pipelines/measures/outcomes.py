@@ -76,7 +76,7 @@ TIER_STUDENTS: Final = Measure(
     sources=("tier_assignment", "student"),
     pillar=MTSS, unit="%", kind=Kind.PROPORTION, better="neither",
     dimensions=tuple(name for name in PERSON_DIMENSIONS if name != "tier"),
-    own_dimension="tier", own_title="Tier",
+    own_dimension="tier", own_title="Tier", own_rest=("1",),
     sql="""
     SELECT learner.person_key, learner.person_key AS unit_key, learner.school_id, clock.as_of AS day,
            CAST(NULL AS VARCHAR) AS member,

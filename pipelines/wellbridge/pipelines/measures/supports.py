@@ -29,7 +29,8 @@ STAFF_TRAINED: Final = Measure(
     dimensions=STAFF_DIMENSIONS, own_dimension="topic", own_title="Topic",
     sql="""
     SELECT CAST(NULL AS VARCHAR) AS person_key, staff.staff_key AS unit_key, staff.school_id,
-           clock.as_of AS day, asked.topic AS member, CASE WHEN trained.staff_key IS NULL THEN 0 ELSE 1 END AS numerator,
+           clock.as_of AS day, asked.topic AS member,
+           CASE WHEN trained.staff_key IS NULL THEN 0 ELSE 1 END AS numerator,
            1 AS denominator
     FROM staff CROSS JOIN clock
     CROSS JOIN (SELECT CAST(NULL AS VARCHAR) AS topic
@@ -57,7 +58,8 @@ TRAINING_HOURS: Final = Measure(
     dimensions=STAFF_DIMENSIONS, own_dimension="topic", own_title="Topic",
     sql="""
     SELECT CAST(NULL AS VARCHAR) AS person_key, staff.staff_key AS unit_key, staff.school_id,
-           clock.as_of AS day, asked.topic AS member, coalesce(trained.hours, 0) AS numerator, 1 AS denominator
+           clock.as_of AS day, asked.topic AS member,
+           coalesce(trained.hours, 0) AS numerator, 1 AS denominator
     FROM staff CROSS JOIN clock
     CROSS JOIN (SELECT CAST(NULL AS VARCHAR) AS topic
                 UNION ALL
