@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import polars as pl
 
 from wellbridge.etl.readers.json_records import JsonRecords, read_ndjson
-from wellbridge.etl.reading import HELD_SCHEMA, Chunk, Delivery
+from wellbridge.etl.reading import Chunk, Delivery
 from wellbridge.pipelines.sources.fhir_package import Member, check_counts, open_package
-from wellbridge.pipelines.sources.fhir_records import (
-    OTHER,
-    RESOURCE_OF,
-    Context,
-    Flat,
-    deleted,
-    flatten,
-)
-from wellbridge.pipelines.sources.fhir_values import (
-    MALFORMED,
-    Cells,
-    Record,
-    RecordError,
-    child,
-    children,
-    text,
-    version,
-)
+from wellbridge.pipelines.sources.fhir_records import RESOURCE_OF, Context, deleted, flatten
+from wellbridge.pipelines.sources.fhir_values import Record, child, children, text, version
 from wellbridge.pipelines.sources.shaping import table_rows
+from wellbridge.pipelines.sources.sheet import MALFORMED, OTHER, Flat, RecordError, Sheet
 from wellbridge.pipelines.sources.source import CONSENT, Resource, Source
 from wellbridge.schemas import instruments
 from wellbridge.schemas.contract import CONTRACTS
@@ -38,43 +22,6 @@ from wellbridge.schemas.contracts.fhir import MODALITY
 from wellbridge.schemas.warehouse import CRISIS_EVENT, REFERRAL, REFERRAL_STATUS, SCREENING, SERVICE_ENCOUNTER
 
 _DELETED: Final = re.compile(r"^([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})$")
-
-
-class _Sheet:
-    """Cells of one chunk's records, by resource and by whether they are deletions."""
-
-    def __init__(self, file: str) -> None:
-        self._file = file
-        self._rows: defaultdict[tuple[str, bool], list[Cells]] = defaultdict(list)
-        self._numbers: defaultdict[tuple[str, bool], list[int]] = defaultdict(list)
-        self._held: defaultdict[str, list[tuple[int, str | None, str]]] = defaultdict(list)
-
-    def add(self, row: int, flat: Flat) -> None:
-        """Take a record's cells."""
-        self._rows[flat.resource, flat.deletes].append(flat.cells)
-        self._numbers[flat.resource, flat.deletes].append(row)
-
-    def hold(self, resource: str, row: int, column: str | None, rule: str) -> None:
-        """Hold a record."""
-        self._held[resource].append((row, column, rule))
-
-    def chunks(self) -> Iterator[Chunk]:
-        """Yield what was taken, held rows with the first chunk of their resource."""
-        for resource, deletes in sorted({*self._rows, *((name, False) for name in self._held)}):
-            held = [] if deletes else self._held.pop(resource, [])
-            yield Chunk(
-                resource, self._frame(resource, deletes),
-                pl.DataFrame([(self._file, *one) for one in held], schema=HELD_SCHEMA, orient="row"), deletes,
-            )
-
-    def _frame(self, resource: str, deletes: bool) -> pl.DataFrame:
-        rows, numbers = self._rows[resource, deletes], self._numbers[resource, deletes]
-        headers = [*rows[0]] if rows else []
-        return pl.DataFrame(
-            {**{header: [cells[header] for cells in rows] for header in headers},
-             "_file": [self._file] * len(rows), "_row": numbers},
-            schema={**dict.fromkeys(headers, pl.String), "_file": pl.String, "_row": pl.Int64},
-        )
 
 
 def check(delivery: Delivery, settings: Mapping[str, Any]) -> None:
@@ -91,14 +38,14 @@ def read(delivery: Delivery, settings: Mapping[str, Any]) -> Iterator[Chunk]:
             yield from (_deletions if member.deletes else _resources)(member, records, context).chunks()
 
 
-def _sheet(member: Member, records: JsonRecords, resource: str) -> _Sheet:
-    sheet = _Sheet(member.name)
+def _sheet(member: Member, records: JsonRecords, resource: str) -> Sheet:
+    sheet = Sheet(member.name)
     for row, column, rule in records.held.select("_row", "column", "rule").iter_rows():
         sheet.hold(resource, row, column, rule)
     return sheet
 
 
-def _resources(member: Member, records: JsonRecords, context: Context) -> _Sheet:
+def _resources(member: Member, records: JsonRecords, context: Context) -> Sheet:
     resource = RESOURCE_OF.get(member.kind, OTHER)
     sheet = _sheet(member, records, resource)
     for row, record in zip(records.rows, records.records, strict=True):
@@ -111,7 +58,7 @@ def _resources(member: Member, records: JsonRecords, context: Context) -> _Sheet
     return sheet
 
 
-def _deletions(member: Member, records: JsonRecords, context: Context) -> _Sheet:
+def _deletions(member: Member, records: JsonRecords, context: Context) -> Sheet:
     sheet = _sheet(member, records, OTHER)
     for row, record in zip(records.rows, records.records, strict=True):
         try:

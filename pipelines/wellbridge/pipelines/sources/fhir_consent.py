@@ -3,8 +3,8 @@
 A decision is one of two: nothing of the patient is shared (``deny``), or records under 42 CFR Part 2 may be
 too (``permit_part2``). Whatever else a Consent says comes down to one of them, active or not:
 
-- root ``deny``, or a nested ``deny`` beyond Part 2 and never-kept labels, which cannot be kept in part: deny;
-- root ``permit``, a nested ``permit`` for 42CFRPart2 or SUD, made out to us, nothing nested against it, and an
+- root ``deny``, or a nested one beyond Part 2 and never-kept labels, which cannot be kept in part: deny;
+- root ``permit``, nested ``permit`` for 42CFRPart2 or SUD, made out to us, nothing nested against it, and an
   end: permit_part2 (42 CFR 2.31(a) asks for recipient, description and expiry);
 - everything else, revoked, proposed or unreadable consents included: no permit.
 
@@ -19,9 +19,7 @@ from datetime import date
 from typing import Final
 
 from wellbridge.pipelines.sources.fhir_values import (
-    Cells,
     Record,
-    RecordError,
     child,
     children,
     codings,
@@ -30,6 +28,7 @@ from wellbridge.pipelines.sources.fhir_values import (
     target,
     text,
 )
+from wellbridge.pipelines.sources.sheet import Cells, RecordError
 from wellbridge.schemas.labels import NEVER_KEPT, PART2, Label, covers_part2, permits_part2
 
 DENY: Final = "deny"

@@ -16,7 +16,8 @@ from urllib.parse import unquote, urlsplit
 from wellbridge.etl.readers.json_records import NotStrictJsonError, loads_strict, read_ndjson
 from wellbridge.etl.readers.packages import open_expanded
 from wellbridge.etl.reading import Deferred, Delivery, Refused
-from wellbridge.pipelines.sources.fhir_values import RecordError, children, text, version
+from wellbridge.pipelines.sources.fhir_values import children, text, version
+from wellbridge.pipelines.sources.sheet import RecordError
 
 MANIFEST: Final = "manifest.json"
 LOG: Final = "log.ndjson"  # of the client that downloaded the export: no records

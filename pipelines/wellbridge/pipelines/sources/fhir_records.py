@@ -15,12 +15,7 @@ from wellbridge.pipelines.sources import fhir_scores
 from wellbridge.pipelines.sources.fhir_consent import decide, patient_of
 from wellbridge.pipelines.sources.fhir_scores import Answers
 from wellbridge.pipelines.sources.fhir_values import (
-    MISSING,
-    NOT_A_NUMBER,
-    UNKNOWN_CODE,
-    Cells,
     Record,
-    RecordError,
     child,
     children,
     chosen,
@@ -35,11 +30,20 @@ from wellbridge.pipelines.sources.fhir_values import (
     texts,
     version,
 )
+from wellbridge.pipelines.sources.sheet import (
+    MISSING,
+    NOT_A_NUMBER,
+    OTHER,
+    TOTAL_DIFFERS,
+    UNKNOWN_CODE,
+    Cells,
+    Flat,
+    RecordError,
+)
 from wellbridge.schemas.contracts.fhir import ENCOUNTER_STATUS, RESOURCE_TYPES
 from wellbridge.schemas.instruments import INSTRUMENTS, TOTAL_CODES
 from wellbridge.schemas.labels import is_never_kept, is_part2
 
-OTHER: Final = "other"
 _LOINC: Final = "http://loinc.org"
 _RETRACTED: Final = frozenset({"entered-in-error", "cancelled"})
 _PROVISIONAL: Final = frozenset({"registered", "preliminary", "unknown"})
@@ -71,15 +75,6 @@ class Context:
     def names(self, setting: str) -> Collection[str]:
         """Return a setting that is a list of names."""
         return frozenset(self.settings.get(setting, ()))
-
-
-@dataclass(frozen=True)
-class Flat:
-    """Where a record goes and with which cells."""
-
-    resource: str
-    cells: Cells
-    deletes: bool = False
 
 
 def flatten(record: Record, context: Context) -> Flat:
@@ -179,7 +174,7 @@ def _observation(record: Record, context: Context) -> Flat:
     instrument = INSTRUMENTS[TOTAL_CODES[code]]
     computed = fhir_scores.total(answers, instrument)
     if computed is not None and score is not None and computed != score:
-        raise RecordError("score", "WB-R-034")
+        raise RecordError("score", TOTAL_DIFFERS)
     unsafe = fhir_scores.is_unsafe(answers, instrument)
     labelled = _labelled(record, context)
     return Flat("screenings", {

@@ -11,15 +11,11 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
+from wellbridge.pipelines.sources.sheet import NOT_A_NUMBER, RecordError
 from wellbridge.schemas.labels import Label
 
 Record = Mapping[str, Any]
-Cells = dict[str, str | None]
 
-MALFORMED: Final = "WB-R-003"
-MISSING: Final = "WB-R-010"
-NOT_A_NUMBER: Final = "WB-R-012"
-UNKNOWN_CODE: Final = "WB-R-020"
 
 # FHIR R4, datatypes date and dateTime: a time of day needs seconds and an offset.
 _DATE: Final = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
@@ -33,15 +29,6 @@ _REFERENCE: Final = re.compile(
 )
 _URN: Final = re.compile(r"^urn:(?:uuid|oid):([A-Za-z0-9\-.]{1,64})$")
 _MINUTES: Final = {"s": 1 / 60, "min": 1.0, "h": 60.0}  # UCUM
-
-
-class RecordError(Exception):
-    """A record that cannot be taken: the rule it breaks and the column at fault."""
-
-    def __init__(self, column: str, rule: str = MALFORMED) -> None:
-        super().__init__(rule)
-        self.column = column
-        self.rule = rule
 
 
 def text(record: Record, name: str) -> str | None:
