@@ -18,6 +18,7 @@ from datetime import date
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from wellbridge.etl.failpoint import reach
 from wellbridge.privacy.seal import Sealer, private_file
 
 _IGNORED: Final = re.compile(r"^\.|\.(done|part|tmp|filepart|crdownload)$", re.IGNORECASE)
@@ -201,6 +202,7 @@ class Landing:
                 self._sealer.seal(source, target)
                 _sync_file(target)
         write_private(temporary / "members.json", json.dumps(index))
+        reach("landing.written")
         temporary.rename(final)
         _sync_folder(final.parent)
 

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from duckdb_engine import Dialect
 from sqlalchemy.schema import CreateTable
 
+from wellbridge.etl.failpoint import reach
 from wellbridge.schemas.errors import StoreError
 
 MEMORY_LIMIT: Final = "2GB"  # the rest spills to the state folder, so memory stays flat in delivery size
@@ -153,6 +154,7 @@ def _create(path: Path, metadata: sa.MetaData) -> None:
     finally:
         os.umask(old_mask)
     sync(temporary)
+    reach("store.created")
     temporary.rename(path)
     sync(path.parent)
 

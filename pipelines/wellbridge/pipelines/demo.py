@@ -93,7 +93,8 @@ def measures_beside_truth(site: Site, truth: Path) -> list[dict[str, Any]]:
                 "SELECT * FROM measure_value WHERE dimension = 'all' ORDER BY period"
             ).to_dicts()
         }
-    return [_beside(measure_id, true, found.get(measure_id)) for measure_id, true in sorted(wanted.items())]
+    return [_beside(measure_id, true, found.get(measure_id)) for measure_id, true in sorted(wanted.items())
+            if "value" in true]
 
 
 def _beside(measure_id: str, true: dict[str, Any], found: dict[str, Any] | None) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def open_zip(path: Path, *, name: str = "", nested: bool = False, limits: Limits
     Raises:
         Deferred: WB-D-002 when the directory at the end has not arrived yet.
         Refused: WB-D-001 (no bytes) or WB-D-007 (no zip, damaged, zip64, too large, or unsafe: names that
-            leave the folder or equal one another, shared bytes, encryption, links, packing other than deflate).
+            leave the folder or equal one another, shared bytes, encryption, links, other packing).
     """
     name = name or path.name
     _check_end(path, name)

@@ -13,6 +13,7 @@ from typing import Final
 
 import polars as pl
 
+from wellbridge.etl.failpoint import reach
 from wellbridge.etl.landing import Arrival, read_period
 from wellbridge.etl.parsing import Split, parse
 from wellbridge.etl.reading import HELD_SCHEMA, Chunk, Deferred, Delivery, Refused, held_rows
@@ -101,7 +102,9 @@ def prepare_delivery(night: Night, feed: Feed, source: Source, delivery: Deliver
     except Exception as error:  # a reader's failure may quote what it read
         verdict = Refused("WB-D-007", file=type(error).__name__)
     if verdict is None:
+        reach("intake.prepared")
         night.landing.seal(delivery.batch_id, delivery.files)
+        reach("intake.sealed")
         night.record(delivery, TAKEN)
         return batch
     night.tally.feeds[feed.name].__dict__.update(before[0])

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from wellbridge.etl.failpoint import reach
 from wellbridge.etl.landing import Arrival, Landing, SeenFiles, arrivals, write_private
 from wellbridge.etl.lock import run_lock
 from wellbridge.pipelines.site import Feed, Site
@@ -104,22 +105,29 @@ def _run(site: Site, arrived: list[Arrival], seen: SeenFiles, wanted: Wanted, pr
         undo = UndoCopy(site.vault)
         undo.recover(lambda run: bool(warehouse.value("SELECT count(*) FROM run WHERE run_id = ?", [run])))
         undo.begin(run_id)
+        reach("undo.begun")
         with open_store(site.vault, VAULT) as vault_store:
             night = Night(site, run_id, warehouse, Vault(vault_store), landing, progress)
-            with warehouse.transaction(), vault_store.transaction():
-                touched = _walk(night, arrived, wanted)
-                night.tally.check()
-                report = _report(night, run_id)
-                if touched:
-                    _write_ledger(night, report, started)
-                progress("", "commit", 0)
+            with warehouse.transaction():
+                with vault_store.transaction():
+                    touched = _walk(night, arrived, wanted)
+                    night.tally.check()
+                    report = _report(night, run_id)
+                    if touched:
+                        _write_ledger(night, report, started)
+                    progress("", "commit", 0)
+                    reach("commit.before")
+                reach("commit.vault")
+            reach("commit.both")
         undo.done()
+        reach("undo.done")
     landing.clear_work()
     waiting = {(item.feed, item.name) for item in night.waiting}
     for arrival in arrived:
         if (arrival.feed, arrival.path.name) not in waiting:
             seen.add(arrival)
     seen.save()
+    reach("seen.saved")
     if touched:
         write_private(site.manifest, json.dumps({**report.as_dict(), "ended_at": datetime.now(UTC).isoformat()}))
     return report
@@ -147,11 +155,13 @@ def _walk(night: Night, arrived: list[Arrival], wanted: Wanted) -> bool:
             batches.append(batch)
     if set(night.batches) == known and not batches and wanted.rows is None:
         return False
+    reach("intake.done")
     relink(night.warehouse, PERSON_TABLES, link(night.vault))
     night.standing = _standing(night)
     for batch in batches:
         _refresh_persons(night, batch)
         place(night, batch)
+        reach("placing.delivery")
         night.landing.forget_plain(batch.delivery.batch_id)
     follow_consents(night, before)
     rows = found_parents(night)
@@ -161,7 +171,9 @@ def _walk(night: Night, arrived: list[Arrival], wanted: Wanted) -> bool:
         retry_rows(night, wanted.rows)
     relink(night.warehouse, PERSON_TABLES, link(night.vault))
     _close_superseded(night)
+    reach("mending.done")
     _derive(night)
+    reach("derive.done")
     return True
 
 
