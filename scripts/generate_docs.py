@@ -26,7 +26,10 @@ KINDS: Final = {
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+    return (
+        "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        + "\n"
+    )
 
 
 def exit_codes() -> str:
@@ -37,15 +40,15 @@ def exit_codes() -> str:
     )
     return (
         f"# Exit codes\n\n{NOTE}\n"
-        "Every command ends with one of these. They are permanent. `--json` prints the same as `exit_code` and "
-        "`outcome`.\n\n" + table(("Code", "Outcome", "Meaning", "Try again unchanged?"), rows)
+        "Every command ends with one of these. They are permanent. `--json` prints the same as `exit_code` "
+        "and `outcome`.\n\n" + table(("Code", "Outcome", "Meaning", "Try again unchanged?"), rows)
     )
 
 
 def rules() -> str:
     """Return the page of rules."""
     parts = [
-        f"# Rules\n\n{NOTE}\nWhy a row, a delivery or a release is not loaded as it came. Codes are permanent; the "
+        f"# Rules\n\n{NOTE}\nWhy a row or a delivery is not loaded as it came. Codes are permanent; the "
         "column at fault is stored beside the code. `wellbridge explain CODE` prints the same.\n"
     ]
     for prefix, title in KINDS.items():
@@ -67,8 +70,8 @@ def errors() -> str:
     rows = ((code, advice.why, advice.todo) for code, advice in ADVICE.items())
     return (
         f"# Errors\n\n{NOTE}\n"
-        "Every message has five parts: what went wrong, where, why it matters, what to do, and a code. No part ever "
-        "holds what a cell held. What and where depend on the case; the rest is here.\n\n"
+        "Every message has five parts: what went wrong, where, why it matters, what to do, and a code. No part "
+        "ever holds what a cell held. What and where depend on the case; the rest is here.\n\n"
         + table(("Code", "Why it matters", "What to do"), rows)
         + f"\n## Kinds of error\n\n{_exits_of_codes()}"
     )
@@ -76,7 +79,9 @@ def errors() -> str:
 
 def index() -> str:
     """Return the page that leads to the others."""
-    commands = table(("Command", "What it does"), ((f"`wellbridge {n}`", line) for n, (_, line) in COMMANDS.items()))
+    commands = table(
+        ("Command", "What it does"), ((f"`wellbridge {n}`", line) for n, (_, line) in COMMANDS.items())
+    )
     return (
         f"# Documentation\n\n{NOTE}\n"
         "- [Feeds](feeds.md): what each partner sends, file by file\n"

@@ -7,6 +7,7 @@ from importlib import import_module
 
 import click
 import pytest
+
 from generate_docs import DOCS, pages
 from source_tree import REPO, modules
 from wellbridge.pipelines.cli.group import COMMANDS, EXIT_CODES
@@ -41,7 +42,9 @@ def test_every_code_named_in_the_source_or_a_page_exists() -> None:
 
 
 def test_every_error_code_is_raised_somewhere() -> None:
-    source = "\n".join(module.path.read_text(encoding="utf-8") for module in modules() if "errors" not in module.name)
+    source = "\n".join(
+        module.path.read_text(encoding="utf-8") for module in modules() if "errors" not in module.name
+    )
     assert [code for code in ADVICE if code not in source] == []
 
 
@@ -54,7 +57,9 @@ def test_a_command_says_of_itself_what_the_list_says_of_it(name: str) -> None:
     assert (found.help or "").strip().splitlines()[0] == line
 
 
-@pytest.mark.parametrize("page", ["README.md", "PRIVACY.md", "GLOSSARY.md", "CONTRIBUTING.md", "docs/index.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "PRIVACY.md", "GLOSSARY.md", "CONTRIBUTING.md", "docs/index.md"]
+)
 def test_a_page_links_only_to_files_that_are_there(page: str) -> None:
     path = REPO / page
     links = [link for link in LINK.findall(path.read_text(encoding="utf-8")) if "://" not in link]
