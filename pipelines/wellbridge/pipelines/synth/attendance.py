@@ -36,8 +36,17 @@ _FLAWS: Final = (
     Flaw("WB-R-021", "Minutes Absent", "99999"),
     Flaw("WB-R-033", "Date", "2026-06-02"),
 )
-LAYOUT: Final = Layout("sis", "attendance", _HEADER, _FLAWS, is_range=True, has_sidecar=False, is_partner=False,
-                       quote="always", header_line=_QUOTED_HEADER)
+LAYOUT: Final = Layout(
+    "sis",
+    "attendance",
+    _HEADER,
+    _FLAWS,
+    is_range=True,
+    has_sidecar=False,
+    is_partner=False,
+    quote="always",
+    header_line=_QUOTED_HEADER,
+)
 RESTATED_NIGHT: Final = 2  # whose file is restated a night later
 
 
@@ -59,7 +68,8 @@ class Attendance:
         """Write a block's SIS rows.
 
         Returns:
-            Days and half days absent by person and side (``value`` or ``delivered``) of the SIS schools, and the
+            Days and half days absent by person and side (``value`` or ``delivered``) of the SIS schools,
+            and the
             student-days of the Ed-Fi schools.
         """
         days = student_days(self.plan, people, self.plan.rng(block, "attendance"))
@@ -83,24 +93,36 @@ class Attendance:
 
 
 def student_days(plan: Plan, people: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    """Return a row for each child and instructional day: person, school of that day, date, night and status."""
+    """Return a row for each child and instructional day: person, school, date, night and status."""
     nights = np.maximum(1, np.arange(len(plan.days)) - HISTORY_DAYS + 2)
-    enrolled = (people["from_night"].to_numpy()[:, None] <= nights) & (nights <= people["to_night"].to_numpy()[:, None])
+    enrolled = (people["from_night"].to_numpy()[:, None] <= nights) & (
+        nights <= people["to_night"].to_numpy()[:, None]
+    )
     row, column = np.nonzero(enrolled)
     moved = people["move_night"].to_numpy()[row]
     new, old = people["new_school"].to_numpy()[row], people["school"].to_numpy()[row]
     school = np.where((moved > 0) & (nights[column] >= moved), new, old)
-    return pl.DataFrame({
-        "at": row, "school": school, "day": column, "night": nights[column],
-        "status": _statuses(rng, row, column, people.height, np.isin(school, sorted(plan.edfi_schools))),
-        "index": people["index"].to_numpy()[row],
-        "student_number": people["student_number"].gather(row),
-        "date": pl.Series(plan.days, dtype=pl.Date).gather(column),
-    })
+    return pl.DataFrame(
+        {
+            "at": row,
+            "school": school,
+            "day": column,
+            "night": nights[column],
+            "status": _statuses(rng, row, column, people.height, np.isin(school, sorted(plan.edfi_schools))),
+            "index": people["index"].to_numpy()[row],
+            "student_number": people["student_number"].gather(row),
+            "date": pl.Series(plan.days, dtype=pl.Date).gather(column),
+        }
+    )
 
 
-def _statuses(rng: np.random.Generator, row: NDArray[np.int64], column: NDArray[np.int64], count: int,
-              is_edfi: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _statuses(
+    rng: np.random.Generator,
+    row: NDArray[np.int64],
+    column: NDArray[np.int64],
+    count: int,
+    is_edfi: NDArray[np.bool_],
+) -> NDArray[np.int64]:
     """Draw statuses; one child in seven is absent often. Ed-Fi's events here know no half days."""
     often = rng.random(count) < 0.15
     rate = np.where(often, rng.uniform(0.08, 0.3, count), rng.beta(1.2, 40, count))[row]
@@ -117,15 +139,24 @@ def _text(days: pl.DataFrame) -> pl.DataFrame:
     day = pl.col("date")
     noon = (day.cast(pl.Datetime("ms")) + pl.duration(hours=12)).dt.epoch("ms").cast(pl.String)
     form = (pl.col("index") + pl.col("day")) % 10
-    date_text = pl.when(form < 7).then(day.dt.strftime("%Y-%m-%d")).when(form < 9).then(
-        day.dt.strftime("%m/%d/%Y")).otherwise(noon)
+    date_text = (
+        pl.when(form < 7)
+        .then(day.dt.strftime("%Y-%m-%d"))
+        .when(form < 9)
+        .then(day.dt.strftime("%m/%d/%Y"))
+        .otherwise(noon)
+    )
     present = pl.Series(status == 0) & (days["index"] % 5 == 0)
     return days.select(
-        "index", pl.col("student_number").alias("Student ID"),
-        ("S" + pl.col("school").cast(pl.String).str.zfill(2)).alias("School"), date_text.alias("Date"),
+        "index",
+        pl.col("student_number").alias("Student ID"),
+        ("S" + pl.col("school").cast(pl.String).str.zfill(2)).alias("School"),
+        date_text.alias("Date"),
         pl.Series("Status", _STATUS[status], dtype=pl.String),
-        pl.when(present).then(pl.lit("NULL")).otherwise(
-            pl.Series(_MINUTES[status], dtype=pl.String)).alias("Minutes Absent"),
+        pl.when(present)
+        .then(pl.lit("NULL"))
+        .otherwise(pl.Series(_MINUTES[status], dtype=pl.String))
+        .alias("Minutes Absent"),
         pl.Series("halves", _HALVES[status]),
     )
 
@@ -140,5 +171,7 @@ def day_sums(rows: pl.DataFrame, halves: pl.Series) -> list[pl.DataFrame]:
     """Return days and half days absent by person, once of all rows and once of those kept."""
     rows = rows.with_columns(halves.alias("halves"))
     sums = (pl.len().cast(pl.Int64).alias("days"), pl.col("halves").sum())
-    return [frame.group_by("index", maintain_order=True).agg(*sums).with_columns(pl.lit(side).alias("side"))
-            for side, frame in (("value", rows), ("delivered", rows.filter("kept")))]
+    return [
+        frame.group_by("index", maintain_order=True).agg(*sums).with_columns(pl.lit(side).alias("side"))
+        for side, frame in (("value", rows), ("delivered", rows.filter("kept")))
+    ]

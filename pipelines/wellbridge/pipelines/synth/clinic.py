@@ -45,20 +45,21 @@ class Record:
 class RecordFlaw:
     """One way to spoil a record: ``change`` alters a copy of its body, or returns the bytes written instead.
 
-    ``is_copy``: the spoilt record is one more. ``able`` says which records it fits.
+    ``place`` names the field at fault; ``is_copy``: the spoilt record is one more; ``able``: which records it fits.
     """
 
     rule: str
     kind: str
-    field: str
+    place: str
     change: Callable[[Any], bytes | None]
     is_copy: bool = False
     able: Callable[[Any], bool] = field(default=lambda body: True)
 
 
-def choose(rng: np.random.Generator, records: Sequence[Record], flaws: Sequence[RecordFlaw],
-           each: int) -> list[tuple[RecordFlaw, Record]]:
-    """Choose a record of the first night for each flaw, none twice, at most half of a kind; marks true ones not kept."""
+def choose(
+    rng: np.random.Generator, records: Sequence[Record], flaws: Sequence[RecordFlaw], each: int
+) -> list[tuple[RecordFlaw, Record]]:
+    """Choose a record for each flaw, none twice, at most half of a kind; spoilt true ones are not kept."""
     order = [records[int(i)] for i in rng.permutation(len(records))]
     free = [r for r in order if r.night == 1 and r.free and not r.rule]
     left = {kind: sum(r.kind == kind for r in free) // 2 for kind in {r.kind for r in free}}

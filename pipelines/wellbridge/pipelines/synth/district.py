@@ -22,9 +22,16 @@ SCHOOL_YEAR: Final = 2027  # Ed-Fi and OneRoster name a school year by its end
 STUDENTS_A_SCHOOL: Final = 500
 STUDENTS_A_STAFF_MEMBER: Final = 15
 _HOLIDAYS: Final = frozenset(
-    {date(2026, 9, 7), date(2026, 10, 12), date(2026, 11, 11), *(date(2026, 11, d) for d in range(23, 28)),
-     *(date(2026, 12, 18) + timedelta(days=d) for d in range(1, 17)), date(2027, 1, 18), date(2027, 2, 15),
-     *(date(2027, 3, d) for d in range(15, 20))}
+    {
+        date(2026, 9, 7),
+        date(2026, 10, 12),
+        date(2026, 11, 11),
+        *(date(2026, 11, d) for d in range(23, 28)),
+        *(date(2026, 12, 18) + timedelta(days=d) for d in range(1, 17)),
+        date(2027, 1, 18),
+        date(2027, 2, 15),
+        *(date(2027, 3, d) for d in range(15, 20)),
+    }
 )
 LEVELS: Final = ("elementary", "middle", "high")
 _LEVEL_PATTERN: Final = (0, 1, 2, 0, 0, 2)  # half of the pupils are in the six elementary grades
@@ -71,7 +78,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.students < 1 or not 1 <= self.nights <= len(school_days()) - HISTORY_DAYS:
-            raise ValueError("a synthetic district needs one student and one night, and nights within a school year")
+            raise ValueError(
+                "a synthetic district needs one student and one night, and nights within a school year"
+            )
 
     @cached_property
     def days(self) -> tuple[date, ...]:

@@ -12,7 +12,7 @@ import polars as pl
 
 from wellbridge.pipelines.synth.district import FIRST_DAY, SCHOOL_YEAR, Plan, school_days
 from wellbridge.pipelines.synth.people import never_rostered
-from wellbridge.pipelines.synth.truth import Truth, write_json
+from wellbridge.pipelines.synth.truth import Place, Truth, write_json
 from wellbridge.pipelines.synth.writing import Pages
 
 DISTRICT: Final = 990001
@@ -41,6 +41,7 @@ class JsonFlaw:
 
 def setting(rule: str, field: str, value: Any, *, is_copy: bool = False) -> JsonFlaw:
     """Return the flaw that gives a field another value; ``a.b`` names a field of a nested object."""
+
     def change(record: dict[str, Any]) -> None:
         *outer, last = field.split(".")
         for name in outer:
@@ -70,8 +71,12 @@ def _broken(record: dict[str, Any]) -> bytes:
 
 def _earlier_year(entry: str, leave: str) -> Callable[[dict[str, Any]], None]:
     def change(record: dict[str, Any]) -> None:
-        record.update(id="e" + record["id"][1:], entryDate=entry, exitWithdrawDate=leave,
-                      exitWithdrawTypeDescriptor=descriptor("ExitWithdrawType", "Transferred"))
+        record.update(
+            id="e" + record["id"][1:],
+            entryDate=entry,
+            exitWithdrawDate=leave,
+            exitWithdrawTypeDescriptor=descriptor("ExitWithdrawType", "Transferred"),
+        )
 
     return change
 
@@ -79,7 +84,11 @@ def _earlier_year(entry: str, leave: str) -> Callable[[dict[str, Any]], None]:
 FLAWS: Final[dict[str, tuple[JsonFlaw, ...]]] = {
     "studentSchoolAttendanceEvents": (
         setting("WB-R-011", "eventDate", "2026-09-31"),
-        setting("WB-R-020", "attendanceEventCategoryDescriptor", descriptor("AttendanceEventCategory", "Wandering")),
+        setting(
+            "WB-R-020",
+            "attendanceEventCategoryDescriptor",
+            descriptor("AttendanceEventCategory", "Wandering"),
+        ),
         setting("WB-R-021", "eventDuration", 7),
         JsonFlaw("WB-R-010", "attendanceEventCategoryDescriptor", _dropped),
         JsonFlaw("WB-R-030", "", lambda record: None, is_copy=True),
@@ -87,7 +96,9 @@ FLAWS: Final[dict[str, tuple[JsonFlaw, ...]]] = {
     ),
     "disciplineActions": (
         setting("WB-R-011", "disciplineDate", "2026-02-30"),
-        setting("WB-R-020", "disciplines", [{"disciplineDescriptor": descriptor("Discipline", "Stern look")}]),
+        setting(
+            "WB-R-020", "disciplines", [{"disciplineDescriptor": descriptor("Discipline", "Stern look")}]
+        ),
         setting("WB-R-021", "disciplineActionLength", 9000),
         _stranger(12, "disciplineActionIdentifier"),
     ),
@@ -96,12 +107,17 @@ FLAWS: Final[dict[str, tuple[JsonFlaw, ...]]] = {
         JsonFlaw("WB-R-014", "entryDate", _earlier_year("0025-08-18", "2025-06-01"), is_copy=True),
     ),
     "studentHomelessProgramAssociations": (
-        setting("WB-R-020", "homelessPrimaryNighttimeResidenceDescriptor",
-                descriptor("HomelessPrimaryNighttimeResidence", "Moon")),
+        setting(
+            "WB-R-020",
+            "homelessPrimaryNighttimeResidenceDescriptor",
+            descriptor("HomelessPrimaryNighttimeResidence", "Moon"),
+        ),
     ),
     "studentProgramAssociations": (
         setting("WB-R-032", "endDate", "2026-01-01"),
-        setting("WB-R-020", "programReference.programTypeDescriptor", descriptor("ProgramType", "Time travel")),
+        setting(
+            "WB-R-020", "programReference.programTypeDescriptor", descriptor("ProgramType", "Time travel")
+        ),
     ),
     "studentInterventionAssociations": (
         JsonFlaw("WB-R-003", "", _broken),
@@ -159,7 +175,7 @@ class EdFi:
         member, row = self._page(night, resource).add([written])
         self.truth.count("edfi", resource, "read", 1)
         file = f"{self.folder_name(night)}/{member}"
-        self.truth.defect("edfi", resource, file, row, flaw.field, flaw.rule, night)
+        self.truth.defect(Place("edfi", resource, file, row, night), flaw.field, flaw.rule)
 
     def delete(self, night: int, resource: str, identifier: str, key: dict[str, Any]) -> None:
         """Write a deletion by natural key."""
@@ -174,30 +190,83 @@ class EdFi:
 
     def _places(self) -> None:
         modified = self.modified(1)
-        self.add(1, "schools", [_text({
-            "id": f"{0x5C:02x}{s.number:030d}", "schoolId": s.number, "nameOfInstitution": s.name,
-            "educationOrganizationCategories": [{
-                "educationOrganizationCategoryDescriptor": descriptor("EducationOrganizationCategory", "School")}],
-            "gradeLevels": [{"gradeLevelDescriptor": descriptor("GradeLevel", grade_level(g))} for g in s.grades],
-            "schoolCategories": [{"schoolCategoryDescriptor": descriptor(
-                "SchoolCategory", ("Elementary School", "Middle School", "High School")[s.level])}],
-            "localEducationAgencyReference": {"localEducationAgencyId": DISTRICT}, "_lastModifiedDate": modified,
-        }) for s in self.plan.schools])
+        self.add(
+            1,
+            "schools",
+            [
+                _text(
+                    {
+                        "id": f"{0x5C:02x}{s.number:030d}",
+                        "schoolId": s.number,
+                        "nameOfInstitution": s.name,
+                        "educationOrganizationCategories": [
+                            {
+                                "educationOrganizationCategoryDescriptor": descriptor(
+                                    "EducationOrganizationCategory", "School"
+                                )
+                            }
+                        ],
+                        "gradeLevels": [
+                            {"gradeLevelDescriptor": descriptor("GradeLevel", grade_level(g))}
+                            for g in s.grades
+                        ],
+                        "schoolCategories": [
+                            {
+                                "schoolCategoryDescriptor": descriptor(
+                                    "SchoolCategory",
+                                    ("Elementary School", "Middle School", "High School")[s.level],
+                                )
+                            }
+                        ],
+                        "localEducationAgencyReference": {"localEducationAgencyId": DISTRICT},
+                        "_lastModifiedDate": modified,
+                    }
+                )
+                for s in self.plan.schools
+            ],
+        )
         days = school_days()[: max(_CALENDAR_DAYS, len(self.plan.days))]
         for school in self.plan.schools:
-            self.add(1, "calendarDates", [_text({
-                "id": f"{0xCA:02x}{school.number:015d}{day.toordinal():015d}",
-                "calendarReference": {"calendarCode": "MAIN", "schoolId": school.number, "schoolYear": SCHOOL_YEAR},
-                "date": str(day), "calendarEvents": [{
-                    "calendarEventDescriptor": descriptor("CalendarEvent", "Instructional day")}],
-                "_lastModifiedDate": modified,
-            }) for day in days])
-        self.add(1, "interventions", [_text({
-            "id": f"{0x1E:02x}{n:030d}", "interventionIdentificationCode": code,
-            "educationOrganizationReference": {"educationOrganizationId": DISTRICT},
-            "interventionClassDescriptor": descriptor("InterventionClass", kind), "beginDate": str(FIRST_DAY),
-            "deliveryMethodDescriptor": descriptor("DeliveryMethod", "Small Group"), "_lastModifiedDate": modified,
-        }) for n, (code, kind) in enumerate(INTERVENTIONS.items())])
+            self.add(
+                1,
+                "calendarDates",
+                [
+                    _text(
+                        {
+                            "id": f"{0xCA:02x}{school.number:015d}{day.toordinal():015d}",
+                            "calendarReference": {
+                                "calendarCode": "MAIN",
+                                "schoolId": school.number,
+                                "schoolYear": SCHOOL_YEAR,
+                            },
+                            "date": str(day),
+                            "calendarEvents": [
+                                {"calendarEventDescriptor": descriptor("CalendarEvent", "Instructional day")}
+                            ],
+                            "_lastModifiedDate": modified,
+                        }
+                    )
+                    for day in days
+                ],
+            )
+        self.add(
+            1,
+            "interventions",
+            [
+                _text(
+                    {
+                        "id": f"{0x1E:02x}{n:030d}",
+                        "interventionIdentificationCode": code,
+                        "educationOrganizationReference": {"educationOrganizationId": DISTRICT},
+                        "interventionClassDescriptor": descriptor("InterventionClass", kind),
+                        "beginDate": str(FIRST_DAY),
+                        "deliveryMethodDescriptor": descriptor("DeliveryMethod", "Small Group"),
+                        "_lastModifiedDate": modified,
+                    }
+                )
+                for n, (code, kind) in enumerate(INTERVENTIONS.items())
+            ],
+        )
 
     def close(self) -> None:
         """Write the last pages and each night's ``pull.json``."""
@@ -209,9 +278,15 @@ class EdFi:
                     members += [{"path": path, "rows": rows} for path, rows in pages.members]
             folder = self.plan.folder(night, "edfi") / self.folder_name(night)
             folder.mkdir(exist_ok=True)
-            write_json(folder / "pull.json", {
-                "period": self.plan.day(night), "minChangeVersion": 1000 * (night - 1) + 1,
-                "maxChangeVersion": 1000 * night + 999, "members": members})
+            write_json(
+                folder / "pull.json",
+                {
+                    "period": self.plan.day(night),
+                    "minChangeVersion": 1000 * (night - 1) + 1,
+                    "maxChangeVersion": 1000 * night + 999,
+                    "members": members,
+                },
+            )
 
 
 INTERVENTIONS: Final = {"CHECK-IN": "Practice", "SMALL-GROUP": "Curriculum", "MENTOR": "Supplement"}
@@ -219,8 +294,21 @@ INTERVENTIONS: Final = {"CHECK-IN": "Practice", "SMALL-GROUP": "Curriculum", "ME
 
 def grade_level(grade: str) -> str:
     """Return Ed-Fi's name of a grade."""
-    ordinals = ("Kindergarten", "First", "Second", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth", "Ninth",
-                "Tenth", "Eleventh", "Twelfth")
+    ordinals = (
+        "Kindergarten",
+        "First",
+        "Second",
+        "Third",
+        "Fourth",
+        "Fifth",
+        "Sixth",
+        "Seventh",
+        "Eighth",
+        "Ninth",
+        "Tenth",
+        "Eleventh",
+        "Twelfth",
+    )
     number = 0 if grade == "KG" else int(grade)
     return ordinals[number] if number == 0 else f"{ordinals[number]} grade"
 

@@ -1,4 +1,4 @@
-"""The clinic's FHIR resources: patients, consents, screenings, referrals and visits of the children it serves."""
+"""The clinic's FHIR resources: patients, consents, screenings, referrals and visits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ from wellbridge.pipelines.synth.measures import POSITIVE_FROM
 
 LOINC: Final = "http://loinc.org"
 _ACT: Final = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
-_PHQ_ITEMS: Final = ("44250-9", "44255-8", "44259-0", "44254-1", "44251-7", "44258-2", "44252-5", "44253-3", "44260-8")
+_PHQ_ITEMS: Final = (
+    "44250-9",
+    "44255-8",
+    "44259-0",
+    "44254-1",
+    "44251-7",
+    "44258-2",
+    "44252-5",
+    "44253-3",
+    "44260-8",
+)
 _GAD_ITEMS: Final = ("69725-0", "68509-9", "69733-4", "69734-2", "69735-9", "69689-8", "69736-7")
 _ANSWERS: Final = ("LA6568-5", "LA6569-3", "LA6570-1", "LA6571-9")
 
@@ -45,7 +55,8 @@ class Child:
     """A child's records as the clinic makes them.
 
     Attributes:
-        consent: ``permit``, ``deny``, ``part2`` (permits the SUD program's records), ``expired`` (did so once) or
+        consent: ``permit``, ``deny``, ``part2`` (permits the SUD program's records), ``expired`` (did so
+        once) or
             ``none``.
         is_sud: the records are of a substance use disorder program and labelled so.
     """
@@ -101,55 +112,129 @@ class Child:
     def identity(self) -> None:
         """Add the patient and the consent."""
         said, night = self.said, 1
-        self.records.append(Record("Patient", night, {
-            "resourceType": "Patient", "id": f"pat-{self.key}", "meta": self.meta(night, clinical=False),
-            "name": [{"use": "official", "family": said.last_name, "given": [said.first_name]}],
-            "gender": "female" if self.person["is_girl"] else "male", "birthDate": said.birth_date.isoformat(),
-            "telecom": [{"system": "phone", "value": said.phone}],
-            "address": [{"line": [said.street], "postalCode": said.zip_code}]}, free=False))
+        self.records.append(
+            Record(
+                "Patient",
+                night,
+                {
+                    "resourceType": "Patient",
+                    "id": f"pat-{self.key}",
+                    "meta": self.meta(night, clinical=False),
+                    "name": [{"use": "official", "family": said.last_name, "given": [said.first_name]}],
+                    "gender": "female" if self.person["is_girl"] else "male",
+                    "birthDate": said.birth_date.isoformat(),
+                    "telecom": [{"system": "phone", "value": said.phone}],
+                    "address": [{"line": [said.street], "postalCode": said.zip_code}],
+                },
+                free=False,
+            )
+        )
         if self.consent != "none":
             self.records.append(Record("Consent", night, self._consent(night), free=False))
 
     def _consent(self, night: int) -> dict[str, Any]:
-        start, end = ("2025-07-01", "2026-06-30") if self.consent == "expired" else ("2026-07-01", "2027-06-30")
-        provision: dict[str, Any] = {"type": "deny" if self.consent == "deny" else "permit",
-                                     "period": {"start": start, "end": end}}
+        start, end = (
+            ("2025-07-01", "2026-06-30") if self.consent == "expired" else ("2026-07-01", "2027-06-30")
+        )
+        provision: dict[str, Any] = {
+            "type": "deny" if self.consent == "deny" else "permit",
+            "period": {"start": start, "end": end},
+        }
         if self.consent in {"part2", "expired"}:
-            provision["provision"] = [{"type": "permit", "action": [
-                {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentaction", "code": "disclose"}]}],
-                "securityLabel": [{"system": _ACT, "code": "42CFRPart2"}]}]
+            provision["provision"] = [
+                {
+                    "type": "permit",
+                    "action": [
+                        {
+                            "coding": [
+                                {
+                                    "system": "http://terminology.hl7.org/CodeSystem/consentaction",
+                                    "code": "disclose",
+                                }
+                            ]
+                        }
+                    ],
+                    "securityLabel": [{"system": _ACT, "code": "42CFRPart2"}],
+                }
+            ]
         return {
-            "resourceType": "Consent", "id": f"con-{self.key}", "meta": self.meta(night, clinical=False),
-            "status": "active", "patient": self.reference, "dateTime": "2026-08-10T10:00:00-05:00",
-            "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope",
-                                  "code": "patient-privacy"}]},
+            "resourceType": "Consent",
+            "id": f"con-{self.key}",
+            "meta": self.meta(night, clinical=False),
+            "status": "active",
+            "patient": self.reference,
+            "dateTime": "2026-08-10T10:00:00-05:00",
+            "scope": {
+                "coding": [
+                    {
+                        "system": "http://terminology.hl7.org/CodeSystem/consentscope",
+                        "code": "patient-privacy",
+                    }
+                ]
+            },
             "category": [{"coding": [{"system": LOINC, "code": "59284-0"}]}],
-            "policyRule": {"coding": [{"system": _ACT, "code": "INFA"}]}, "provision": provision}
+            "policyRule": {"coding": [{"system": _ACT, "code": "INFA"}]},
+            "provision": provision,
+        }
 
-    def screen(self, instrument: Instrument, day: date, score: int, *, with_items: bool, free: bool) -> Record:
+    def screen(
+        self, instrument: Instrument, day: date, score: int, *, with_items: bool, free: bool
+    ) -> Record:
         """Add a screening: the total as Observation and, ``with_items``, the answers it is the sum of."""
         night, number = self.plan.night_of(day), self.new_id("obs")
         body: dict[str, Any] = {
-            "id": number, "meta": self.meta(night), "status": "final",
-            "category": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category",
-                                      "code": "survey"}]}],
-            "code": {"coding": [{"system": LOINC, "code": instrument.total}]}, "subject": self.reference,
+            "id": number,
+            "meta": self.meta(night),
+            "status": "final",
+            "category": [
+                {
+                    "coding": [
+                        {
+                            "system": "http://terminology.hl7.org/CodeSystem/observation-category",
+                            "code": "survey",
+                        }
+                    ]
+                }
+            ],
+            "code": {"coding": [{"system": LOINC, "code": instrument.total}]},
+            "subject": self.reference,
             "effectiveDateTime": f"{day}T10:30:00-05:00",
-            "valueQuantity": {"value": score, "system": "http://unitsofmeasure.org", "code": "{score}"}}
+            "valueQuantity": {"value": score, "system": "http://unitsofmeasure.org", "code": "{score}"},
+        }
         if with_items:
             response = f"qr-{number}"
             body["derivedFrom"] = [{"reference": f"QuestionnaireResponse/{response}"}]
-            self.add("QuestionnaireResponse", night, self._response(instrument, response, night, day, score), free=False)
-        counts = ("screens", {"index": self.person["index"], "day": day, "instrument": instrument.name, "score": score})
+            self.add(
+                "QuestionnaireResponse",
+                night,
+                self._response(instrument, response, night, day, score),
+                free=False,
+            )
+        counts = (
+            "screens",
+            {"index": self.person["index"], "day": day, "instrument": instrument.name, "score": score},
+        )
         return self.add("Observation", night, body, free=free, counts=counts)
 
-    def _response(self, instrument: Instrument, number: str, night: int, day: date, score: int) -> dict[str, Any]:
+    def _response(
+        self, instrument: Instrument, number: str, night: int, day: date, score: int
+    ) -> dict[str, Any]:
         scores = items_of(self.rng, score, len(instrument.items))
         return {
-            "id": number, "meta": self.meta(night), "status": "completed", "subject": self.reference,
-            "questionnaire": f"http://loinc.org/q/{instrument.panel}", "authored": f"{day}T10:30:00-05:00",
-            "item": [{"linkId": f"/{code}", "answer": [{"valueCoding": {"system": LOINC, "code": _ANSWERS[value]}}]}
-                     for code, value in zip(instrument.items, scores, strict=True)]}
+            "id": number,
+            "meta": self.meta(night),
+            "status": "completed",
+            "subject": self.reference,
+            "questionnaire": f"http://loinc.org/q/{instrument.panel}",
+            "authored": f"{day}T10:30:00-05:00",
+            "item": [
+                {
+                    "linkId": f"/{code}",
+                    "answer": [{"valueCoding": {"system": LOINC, "code": _ANSWERS[value]}}],
+                }
+                for code, value in zip(instrument.items, scores, strict=True)
+            ],
+        }
 
     def refer(self, screening: Record, day: date, seen: date | None) -> None:
         """Add a referral for a screening, and the visit it leads to; both only as far as delivered."""
@@ -166,23 +251,50 @@ class Child:
                 self._request(number, visit, day, "completed", screening, free=False, counted=False)
             self.visit(seen, "VR" if self.rng.random() < 0.5 else "AMB", based_on=number)
 
-    def _request(self, number: str, night: int, day: date, status: str, screening: Record, *, free: bool,
-                 counted: bool = True) -> None:
+    def _request(
+        self,
+        number: str,
+        night: int,
+        day: date,
+        status: str,
+        screening: Record,
+        *,
+        free: bool,
+        counted: bool = True,
+    ) -> None:
         counts = ("referrals", {"index": self.person["index"], "day": day}) if counted else None
-        self.add("ServiceRequest", night, {
-            "id": number, "meta": self.meta(night), "status": status, "intent": "order", "subject": self.reference,
-            "code": {"coding": [{"system": "http://snomed.info/sct", "code": "183524004"}]},
-            "authoredOn": f"{day}T11:00:00-05:00",
-            "supportingInfo": [{"reference": f"Observation/{screening.body['id']}"}]}, free=free, counts=counts)
+        self.add(
+            "ServiceRequest",
+            night,
+            {
+                "id": number,
+                "meta": self.meta(night),
+                "status": status,
+                "intent": "order",
+                "subject": self.reference,
+                "code": {"coding": [{"system": "http://snomed.info/sct", "code": "183524004"}]},
+                "authoredOn": f"{day}T11:00:00-05:00",
+                "supportingInfo": [{"reference": f"Observation/{screening.body['id']}"}],
+            },
+            free=free,
+            counts=counts,
+        )
 
     def visit(self, day: date, kind: str, *, based_on: str = "", is_true: bool = True) -> Record:
-        """Add a visit of half an hour or more; one that is not true is deleted later and counts for nothing."""
+        """Add a visit; one that is not true is deleted later and counts for nothing."""
         night = self.plan.night_of(day)
         minutes = int(self.rng.integers(6, 13)) * 5
         body: dict[str, Any] = {
-            "id": self.new_id("enc"), "meta": self.meta(night), "status": "finished",
-            "class": {"system": _ACT, "code": kind}, "subject": self.reference,
-            "period": {"start": f"{day}T13:00:00-05:00", "end": f"{day}T{13 + minutes // 60}:{minutes % 60:02d}:00-05:00"}}
+            "id": self.new_id("enc"),
+            "meta": self.meta(night),
+            "status": "finished",
+            "class": {"system": _ACT, "code": kind},
+            "subject": self.reference,
+            "period": {
+                "start": f"{day}T13:00:00-05:00",
+                "end": f"{day}T{13 + minutes // 60}:{minutes % 60:02d}:00-05:00",
+            },
+        }
         if based_on:
             body["basedOn"] = [{"reference": f"ServiceRequest/{based_on}"}]
         event = {"index": self.person["index"], "day": day, "minutes": minutes, "category": "clinic"}
@@ -192,7 +304,7 @@ class Child:
     def course(self) -> None:
         """Add a course of care: screens, referral and visit where positive, and a later score."""
         rng, plan = self.rng, self.plan
-        # Two thirds are screened early, so that thirty days have passed for them and a second score can be there.
+        # Two thirds are screened early, so that thirty days have passed and a second score can be there.
         early = rng.random() < 0.66
         day = FIRST_DAY + timedelta(days=int(rng.integers(0, 12))) if early else recent_day(plan, rng, 10)
         positive = bool(rng.random() < 0.5)
@@ -200,7 +312,9 @@ class Child:
         for instrument in self._instruments():
             low, high = (POSITIVE_FROM, instrument.most + 1) if positive else (0, POSITIVE_FROM)
             score = int(rng.integers(low, min(high, 25)))
-            screens.append(self.screen(instrument, day, score, with_items=bool(rng.random() < 0.75), free=not positive))
+            screens.append(
+                self.screen(instrument, day, score, with_items=bool(rng.random() < 0.75), free=not positive)
+            )
         if positive and rng.random() < 0.8:
             sent = day + timedelta(days=int(rng.integers(0, 8)))
             seen = sent + timedelta(days=int(rng.integers(0, 35))) if rng.random() < 0.85 else None

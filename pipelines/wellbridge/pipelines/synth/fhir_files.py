@@ -1,4 +1,4 @@
-"""The clinic's Bulk Data folders: NDJSON by resource type, the manifest, deletions, and what is planted in them."""
+"""The clinic's Bulk Data folders: NDJSON by resource type, manifest, deletions, and planted defects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wellbridge.pipelines.synth.clinic import Record, RecordFlaw, choose, counte
 from wellbridge.pipelines.synth.district import FIRST_DAY, Plan
 from wellbridge.pipelines.synth.fhir import PHQ9, Child
 from wellbridge.pipelines.synth.known import known
-from wellbridge.pipelines.synth.truth import Truth, write_json
+from wellbridge.pipelines.synth.truth import Place, Truth, write_json
 from wellbridge.pipelines.synth.writing import LineFile
 
 _KEYS_ONLY: Final = frozenset({"QuestionnaireResponse", "Practitioner"})
@@ -21,13 +21,16 @@ _UNKNOWN_TYPE: Final = "WellnessDiary"
 
 def _set(rule: str, kind: str, path: str, value: Any, *, needs: str = "", lacks: str = "") -> RecordFlaw:
     """Return the flaw that sets ``path``; only for bodies that have the field ``needs`` and not ``lacks``."""
+
     def change(body: Any) -> None:
         *outer, last = path.split(".")
         for name in outer:
             body = body[name]
         body[last] = value
 
-    return RecordFlaw(rule, kind, path, change, able=lambda body: (not needs or needs in body) and lacks not in body)
+    return RecordFlaw(
+        rule, kind, path, change, able=lambda body: (not needs or needs in body) and lacks not in body
+    )
 
 
 def _another_total(body: dict[str, Any]) -> None:
@@ -60,7 +63,13 @@ FLAWS: Final = (
     _set("WB-R-011", "Observation", "effectiveDateTime", "2026-02-30T10:00:00-05:00"),
     _set("WB-R-020", "Observation", "status", "nearly final"),
     _set("WB-R-021", "Observation", "valueQuantity.value", 400, lacks="derivedFrom"),
-    RecordFlaw("WB-R-034", "Observation", "valueQuantity.value", _another_total, able=lambda body: "derivedFrom" in body),
+    RecordFlaw(
+        "WB-R-034",
+        "Observation",
+        "valueQuantity.value",
+        _another_total,
+        able=lambda body: "derivedFrom" in body,
+    ),
     RecordFlaw("WB-R-010", "Observation", "effectiveDateTime", _without("effectiveDateTime")),
     RecordFlaw("WB-R-003", "Observation", "", lambda body: orjson.dumps(body)[:-3]),
     RecordFlaw("WB-R-030", "Observation", "", _again, is_copy=True),
@@ -68,7 +77,9 @@ FLAWS: Final = (
     RecordFlaw("WB-R-004", "Observation", "", _unknown_type, is_copy=True),
     _set("WB-R-011", "Encounter", "period.start", "last Tuesday"),
     _set("WB-R-020", "Encounter", "class.code", "PICNIC"),
-    RecordFlaw("WB-R-021", "Encounter", "period.end", _long_visit, able=lambda body: body["class"]["code"] != "EMER"),
+    RecordFlaw(
+        "WB-R-021", "Encounter", "period.end", _long_visit, able=lambda body: body["class"]["code"] != "EMER"
+    ),
     _set("WB-R-020", "ServiceRequest", "status", "wished for"),
     _set("WB-R-011", "ServiceRequest", "authoredOn", "2026-13-01"),
 )
@@ -93,7 +104,9 @@ class Fhir:
         for number, person in enumerate(people.filter(pl.col("pathway") == "fhir").iter_rows(named=True)):
             said = known(rng, person)
             child = Child(self.plan, rng, person, said, *_consent(number, bool(person["opt_out"])))
-            self.truth.record(person["person_id"], "fhir", "patient", f"pat-{child.key}", ";".join(said.errors))
+            self.truth.record(
+                person["person_id"], "fhir", "patient", f"pat-{child.key}", ";".join(said.errors)
+            )
             child.identity()
             child.course()
             children.append(child)
@@ -115,10 +128,16 @@ class Fhir:
             child.records.append(Record("Observation", 2, body, free=False))
 
     def _delete(self, night: int, url: str) -> None:
-        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [{"request": {"method": "DELETE", "url": url}}]}
+        bundle = {
+            "resourceType": "Bundle",
+            "type": "transaction",
+            "entry": [{"request": {"method": "DELETE", "url": url}}],
+        }
         self._file(night, "deleted").line(orjson.dumps(bundle))
         self.truth.count("fhir", "deleted", "read", 1)
-        self.truth.delivery(night, "fhir", self.folder_name(night), "", "deletes a visit and takes back a screening")
+        self.truth.delivery(
+            night, "fhir", self.folder_name(night), "", "deletes a visit and takes back a screening"
+        )
 
     def _write(self, records: list[Record], chosen: list[tuple[RecordFlaw, Record]]) -> None:
         for record in records:
@@ -130,18 +149,17 @@ class Fhir:
             written = flaw.change(body)
             kind = _UNKNOWN_TYPE if flaw.rule == "WB-R-004" else flaw.kind
             row = self._line(record.night, kind, written if written is not None else orjson.dumps(body))
-            self.truth.defect("fhir", kind, self._label(record.night, kind), row, flaw.field, flaw.rule, record.night)
+            self.truth.defect(self._place(record, kind, row), flaw.place, flaw.rule)
 
     def _policy(self, record: Record, row: int) -> None:
         """Note a row that is removed: by its patient's rule, or as read for its keys only."""
         if record.rule and record.kind not in _KEYS_ONLY:
-            label = self._label(record.night, record.kind)
-            self.truth.removal("fhir", record.kind, label, row, record.rule, record.night)
+            self.truth.removal(self._place(record, record.kind, row), record.rule)
         elif record.kind in _KEYS_ONLY:
             self.truth.count("fhir", record.kind, "removed WB-P-004", 1)
 
-    def _label(self, night: int, kind: str) -> str:
-        return f"{self.folder_name(night)}/{kind}.ndjson"
+    def _place(self, record: Record, kind: str, row: int) -> Place:
+        return Place("fhir", kind, f"{self.folder_name(record.night)}/{kind}.ndjson", row, record.night)
 
     def _file(self, night: int, kind: str) -> LineFile:
         if (night, kind) not in self._files:
@@ -156,22 +174,39 @@ class Fhir:
     def close(self) -> None:
         """End the files and write each night's manifest."""
         for night in range(1, self.plan.nights + 1):
-            output, deleted = [], []
+            output: list[dict[str, Any]] = []
+            deleted: list[dict[str, Any]] = []
             for (of, kind), file in self._files.items():
                 if of == night:
                     file.close()
                     entry = {"url": file.path.name, "count": file.last_row}
-                    (deleted if kind == "deleted" else output).append(entry | {"type": "Bundle" if kind == "deleted" else kind})
+                    (deleted if kind == "deleted" else output).append(
+                        entry | {"type": "Bundle" if kind == "deleted" else kind}
+                    )
             folder = self.plan.folder(night, "fhir") / self.folder_name(night)
             folder.mkdir(exist_ok=True)
-            write_json(folder / "manifest.json", {
-                "transactionTime": f"{self.plan.day(night)}T23:00:00Z", "request": "https://clinic.example/fhir/$export",
-                "requiresAccessToken": False, "output": output, "deleted": deleted, "error": []})
+            write_json(
+                folder / "manifest.json",
+                {
+                    "transactionTime": f"{self.plan.day(night)}T23:00:00Z",
+                    "request": "https://clinic.example/fhir/$export",
+                    "requiresAccessToken": False,
+                    "output": output,
+                    "deleted": deleted,
+                    "error": [],
+                },
+            )
 
 
 def _consent(number: int, opted_out: bool) -> tuple[str, bool]:
     """Return consent and whether the records are a SUD program's, for the n-th patient of a block."""
     if opted_out:
         return "permit", False
-    kinds = {3: ("deny", False), 5: ("part2", True), 7: ("permit", True), 11: ("expired", True), 13: ("none", False)}
+    kinds = {
+        3: ("deny", False),
+        5: ("part2", True),
+        7: ("permit", True),
+        11: ("expired", True),
+        13: ("none", False),
+    }
     return kinds.get(number % 25, ("permit", False))

@@ -11,7 +11,7 @@ import polars as pl
 from wellbridge.pipelines.synth.attendance import Attendance
 from wellbridge.pipelines.synth.district import Plan
 from wellbridge.pipelines.synth.edfi import EdFi
-from wellbridge.pipelines.synth.edfi_students import EdFiStudents
+from wellbridge.pipelines.synth.edfi_students import write_students
 from wellbridge.pipelines.synth.fhir_files import Fhir
 from wellbridge.pipelines.synth.hl7 import Hospital
 from wellbridge.pipelines.synth.measures import Tally
@@ -25,7 +25,9 @@ from wellbridge.pipelines.synth.truth import Truth
 Progress = Callable[[int, int], None]
 
 
-def generate(directory: Path, *, students: int, nights: int, seed: int, progress: Progress | None = None) -> None:
+def generate(
+    directory: Path, *, students: int, nights: int, seed: int, progress: Progress | None = None
+) -> None:
     """Write a synthetic district: ``directory/night-1..nights/<feed>/`` and ``directory/truth/``.
 
     The same arguments give the same bytes. Memory does not depend on the number of students.
@@ -55,7 +57,6 @@ class _District:
         self.tally = Tally(plan)
         self.roster = OneRoster(plan, self.truth)
         self.edfi = EdFi(plan, self.truth)
-        self.edfi_students = EdFiStudents(plan, self.edfi)
         self.attendance = Attendance(plan, self.truth)
         self.partners = Partners(plan, self.truth)
         self.clinic, self.hospital = Fhir(plan, self.truth), Hospital(plan, self.truth)
@@ -77,9 +78,13 @@ class _District:
         sis, edfi_days = self.attendance.block(people, block)
         self.opt_outs.block(people, block)
         events = {
-            **self.edfi_students.block(people, edfi_days, block), "notices": self.notices.block(people, block),
-            **_joined(self.clinic.block(people, block), self.hospital.block(people, block),
-                      self.partners.block(people, block)),
+            **write_students(self.plan, self.edfi, people, edfi_days, block),
+            "notices": self.notices.block(people, block),
+            **_joined(
+                self.clinic.block(people, block),
+                self.hospital.block(people, block),
+                self.partners.block(people, block),
+            ),
         }
         events["attendance"] = pl.concat([sis, events["attendance"]], how="vertical_relaxed")
         final = pl.when(pl.col("move_night") > 0).then("new_school").otherwise("school")
@@ -87,8 +92,17 @@ class _District:
 
     def _close(self) -> None:
         self.tally.staff(self.plan.staff, self.training.write(), TOPICS)
-        for part in (self.roster, self.edfi, self.attendance, self.partners, self.clinic, self.hospital, self.notices,
-                     self.opt_outs, self.training):
+        for part in (
+            self.roster,
+            self.edfi,
+            self.attendance,
+            self.partners,
+            self.clinic,
+            self.hospital,
+            self.notices,
+            self.opt_outs,
+            self.training,
+        ):
             part.close()
         write_area_data(self.plan, self.truth)
         odd_deliveries(self.plan, self.truth)
@@ -99,5 +113,7 @@ class _District:
 def _joined(*parts: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     """Put the events of several feeds together, by kind."""
     kinds = {kind for part in parts for kind in part}
-    return {kind: pl.concat([part[kind] for part in parts if kind in part], how="vertical_relaxed")
-            for kind in sorted(kinds)}
+    return {
+        kind: pl.concat([part[kind] for part in parts if kind in part], how="vertical_relaxed")
+        for kind in sorted(kinds)
+    }

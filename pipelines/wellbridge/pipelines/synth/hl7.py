@@ -1,6 +1,7 @@
 """The hospital's HL7 v2 batches: crisis stays, appointments, screenings and referrals.
 
-Scores of the hospital are below the positive cut, so that the closed loop from a positive screen to a service is
+Scores of the hospital are below the positive cut, so that the closed loop from a positive screen to a
+service is
 the clinic's alone and needs no linking to be counted.
 """
 
@@ -13,11 +14,19 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from wellbridge.pipelines.synth.clinic import OPTED_OUT, PART2, Record, RecordFlaw, choose, counted, recent_day
+from wellbridge.pipelines.synth.clinic import (
+    OPTED_OUT,
+    PART2,
+    Record,
+    RecordFlaw,
+    choose,
+    counted,
+    recent_day,
+)
 from wellbridge.pipelines.synth.district import Plan
 from wellbridge.pipelines.synth.known import Known, known
 from wellbridge.pipelines.synth.measures import POSITIVE_FROM
-from wellbridge.pipelines.synth.truth import Truth
+from wellbridge.pipelines.synth.truth import Place, Truth
 
 Message = list[list[str]]
 _FACILITY: Final = "HARBOR"
@@ -63,13 +72,17 @@ class Hospital:
 
     def __init__(self, plan: Plan, truth: Truth) -> None:
         self.plan, self.truth = plan, truth
-        self._handles = {night: (plan.folder(night, "hl7v2") / self.file_name(night)).open("wb")
-                         for night in range(1, plan.nights + 1)}
+        self._handles = {
+            night: (plan.folder(night, "hl7v2") / self.file_name(night)).open("wb")
+            for night in range(1, plan.nights + 1)
+        }
         self._counts = dict.fromkeys(self._handles, 0)
         for night, handle in self._handles.items():
             stamp = _time(plan.night_days[night - 1], 22)
-            handle.write(f"FHS|^~\\&|{_FACILITY}|HOSP|WELLBRIDGE|DISTRICT|{stamp}||{self.file_name(night)}\r"
-                         f"BHS|^~\\&|{_FACILITY}|HOSP|WELLBRIDGE|DISTRICT|{stamp}\r".encode())
+            handle.write(
+                f"FHS|^~\\&|{_FACILITY}|HOSP|WELLBRIDGE|DISTRICT|{stamp}||{self.file_name(night)}\r"
+                f"BHS|^~\\&|{_FACILITY}|HOSP|WELLBRIDGE|DISTRICT|{stamp}\r".encode()
+            )
 
     def file_name(self, night: int) -> str:
         """Return the name of a night's file."""
@@ -81,9 +94,10 @@ class Hospital:
         records: list[Record] = []
         for number, person in enumerate(people.filter(pl.col("pathway") == "hl7v2").iter_rows(named=True)):
             said = known(rng, person)
-            patient = f"H{(person['index'] * 69_621 + 17) % 2_147_483_647:010d}"
-            self.truth.record(person["person_id"], "hl7v2", "patient", patient, ";".join(said.errors))
-            records += _Patient(self.plan, rng, person, said, patient, number).messages()
+            self.truth.record(
+                person["person_id"], "hl7v2", "patient", _hospital_number(person), ";".join(said.errors)
+            )
+            records += _Patient(self.plan, rng, person, said, number).messages()
         self._write(records, choose(rng, records, FLAWS, self.plan.defects(block)))
         return counted(records)
 
@@ -92,13 +106,15 @@ class Hospital:
             if record.kept or record.rule:
                 row = self._message(record.night, record.kind, _encode(record.body))
                 if record.rule:
-                    name = self.file_name(record.night)
-                    self.truth.removal("hl7v2", record.kind, name, row, record.rule, record.night)
+                    self.truth.removal(self._place(record, row), record.rule)
         for flaw, record in chosen:
             body = copy.deepcopy(record.body)
             written = flaw.change(body)
             row = self._message(record.night, flaw.kind, written if written is not None else _encode(body))
-            self.truth.defect("hl7v2", flaw.kind, self.file_name(record.night), row, flaw.field, flaw.rule, record.night)
+            self.truth.defect(self._place(record, row), flaw.place, flaw.rule)
+
+    def _place(self, record: Record, row: int) -> Place:
+        return Place("hl7v2", record.kind, self.file_name(record.night), row, record.night)
 
     def _message(self, night: int, kind: str, message: bytes) -> int:
         self._handles[night].write(message)
@@ -116,10 +132,11 @@ class Hospital:
 class _Patient:
     """A child's messages."""
 
-    def __init__(self, plan: Plan, rng: np.random.Generator, person: dict[str, Any], said: Known, patient: str,
-                 number: int) -> None:
-        self.plan, self.rng, self.person, self.said = plan, rng, person, said
-        self.patient, self.number, self.control = patient, number, 0
+    def __init__(
+        self, plan: Plan, rng: np.random.Generator, person: dict[str, Any], said: Known, number: int
+    ) -> None:
+        self.plan, self.rng, self.person, self.said, self.number = plan, rng, person, said, number
+        self.patient, self.control = _hospital_number(person), 0
         self.rule = OPTED_OUT if person["opt_out"] else ""
 
     def messages(self) -> list[Record]:
@@ -131,9 +148,26 @@ class _Patient:
     def _record(self, kind: str, trigger: str, night: int, segments: Message, **more: Any) -> Record:
         self.control += 1
         structure = {"ADT": "ADT_A01", "SIU": "SIU_S12", "ORU": "ORU_R01", "REF": "REF_I12"}[kind]
-        head = ["MSH", "^~\\&", _FACILITY, "HOSP", "WELLBRIDGE", "DISTRICT", _time(self.plan.night_days[night - 1], 20), "",
-                f"{kind}^{trigger}^{structure}", f"{self.patient}-{self.control}", "P", "2.5.1", "", "", "", "", "",
-                "UNICODE UTF-8"]
+        head = [
+            "MSH",
+            "^~\\&",
+            _FACILITY,
+            "HOSP",
+            "WELLBRIDGE",
+            "DISTRICT",
+            _time(self.plan.night_days[night - 1], 20),
+            "",
+            f"{kind}^{trigger}^{structure}",
+            f"{self.patient}-{self.control}",
+            "P",
+            "2.5.1",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "UNICODE UTF-8",
+        ]
         more = {"rule": self.rule, **more}
         return Record(kind, night, [head, self._pid(), *segments], **more)
 
@@ -155,7 +189,9 @@ class _Patient:
         visit = f"V{self.patient}"
         if end == night:
             return [self._record("ADT", "A03", night, [_visit(kind, visit, day, leaves)])]
-        first = self._record("ADT", "A04" if kind == "E" else "A01", night, [_visit(kind, visit, day, None)], free=False)
+        first = self._record(
+            "ADT", "A04" if kind == "E" else "A01", night, [_visit(kind, visit, day, None)], free=False
+        )
         if end > self.plan.nights:
             return [first]
         return [first, self._record("ADT", "A03", end, [_visit(kind, visit, day, leaves)], free=False)]
@@ -190,13 +226,25 @@ class _Patient:
     def referral(self) -> list[Record]:
         """A referral to outpatient care."""
         day = recent_day(self.plan, self.rng)
-        fields = ["RF1", ("A", "P", "R")[int(self.rng.integers(0, 3))], "R", "Psy", "", "O", f"RF{self.patient}",
-                  _time(day, 12)]
+        fields = [
+            "RF1",
+            ("A", "P", "R")[int(self.rng.integers(0, 3))],
+            "R",
+            "Psy",
+            "",
+            "O",
+            f"RF{self.patient}",
+            _time(day, 12),
+        ]
         counts = ("referrals", {"index": self.person["index"], "day": day})
         provider = ["PRD", "RT", "Harbor Outpatient"]
         message = self._record("REF", "I12", self.plan.night_of(day), [], counts=counts)
         message.body[1:1] = [fields, provider]  # RF1 and PRD come before PID
         return [message]
+
+
+def _hospital_number(person: dict[str, Any]) -> str:
+    return f"H{(person['index'] * 69_621 + 17) % 2_147_483_647:010d}"
 
 
 def _visit(kind: str, visit: str, day: date, leaves: date | None) -> list[str]:

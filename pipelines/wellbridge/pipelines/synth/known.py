@@ -1,4 +1,4 @@
-"""How a partner who has no student number knows a child: by names, birth date and address, often not quite right."""
+"""How a partner without student numbers knows a child: names, birth date, address, often not quite right."""
 
 from __future__ import annotations
 
@@ -33,11 +33,18 @@ class Known:
 def known(rng: np.random.Generator, person: dict[str, Any]) -> Known:
     """Return a partner's knowledge of a child.
 
-    A mover is known by the old address. A child whose family opted out is known without error, so that who must be
+    A mover is known by the old address. A child whose family opted out is known without error, so that who
+    must be
     removed does not depend on how well records are linked.
     """
-    said = Known(person["first_name"], person["last_name"], person["birth_date"], person["street"],
-                 person["zip_code"], person["phone"])
+    said = Known(
+        person["first_name"],
+        person["last_name"],
+        person["birth_date"],
+        person["street"],
+        person["zip_code"],
+        person["phone"],
+    )
     draws = rng.random(5)
     if person["opt_out"]:
         return said

@@ -1,7 +1,9 @@
 """The true value of every measure, summed block by block.
 
-Each measure is computed twice by the same code: ``value`` over all that truly happened, ``delivered`` over the
-rows that no rule holds or removes, which is what a correct run must arrive at. Every event of a person is made in
+Each measure is computed twice by the same code: ``value`` over all that truly happened, ``delivered`` over
+the
+rows that no rule holds or removes, which is what a correct run must arrive at. Every event of a person is
+made in
 the person's own block, so sums are enough and no person is kept.
 """
 
@@ -17,7 +19,14 @@ from wellbridge.pipelines.synth.district import Plan
 
 Events = dict[str, pl.DataFrame]
 
-SERVICE_CATEGORIES: Final = ("counseling", "mentoring", "basic_needs", "family_support", "tutoring", "case_management")
+SERVICE_CATEGORIES: Final = (
+    "counseling",
+    "mentoring",
+    "basic_needs",
+    "family_support",
+    "tutoring",
+    "case_management",
+)
 POSITIVE_FROM: Final = 11  # PHQ-9/PHQ-A (Richardson 2010) and GAD-7 (Mossman 2017), adolescents
 PHQ: Final = ("PHQ-9", "PHQ-A")
 SIDES: Final = ("value", "delivered")
@@ -25,18 +34,35 @@ SIDES: Final = ("value", "delivered")
 COLUMNS: Final[dict[str, pl.Schema]] = {
     "attendance": pl.Schema({"index": pl.Int64, "days": pl.Int64, "halves": pl.Int64, "side": pl.String}),
     "discipline": pl.Schema({"index": pl.Int64, "is_exclusionary": pl.Boolean, "kept": pl.Boolean}),
-    "tiers": pl.Schema({"index": pl.Int64, "tier": pl.Int64, "start": pl.Date, "end": pl.Date, "night": pl.Int64,
-                        "kept": pl.Boolean}),
-    "screens": pl.Schema({"index": pl.Int64, "day": pl.Date, "instrument": pl.String, "score": pl.Int64,
-                          "kept": pl.Boolean}),
+    "tiers": pl.Schema(
+        {
+            "index": pl.Int64,
+            "tier": pl.Int64,
+            "start": pl.Date,
+            "end": pl.Date,
+            "night": pl.Int64,
+            "kept": pl.Boolean,
+        }
+    ),
+    "screens": pl.Schema(
+        {"index": pl.Int64, "day": pl.Date, "instrument": pl.String, "score": pl.Int64, "kept": pl.Boolean}
+    ),
     "referrals": pl.Schema({"index": pl.Int64, "day": pl.Date, "kept": pl.Boolean}),
-    "encounters": pl.Schema({"index": pl.Int64, "day": pl.Date, "minutes": pl.Int64, "category": pl.String,
-                             "kept": pl.Boolean}),
+    "encounters": pl.Schema(
+        {"index": pl.Int64, "day": pl.Date, "minutes": pl.Int64, "category": pl.String, "kept": pl.Boolean}
+    ),
     "homeless": pl.Schema({"index": pl.Int64, "kept": pl.Boolean}),
     "ost_enrolment": pl.Schema({"index": pl.Int64, "kept": pl.Boolean}),
     "ost_hours": pl.Schema({"index": pl.Int64, "halves": pl.Int64, "kept": pl.Boolean}),
-    "reentry": pl.Schema({"plan_id": pl.String, "discharge": pl.Date, "meeting": pl.Date, "night": pl.Int64,
-                          "kept": pl.Boolean}),
+    "reentry": pl.Schema(
+        {
+            "plan_id": pl.String,
+            "discharge": pl.Date,
+            "meeting": pl.Date,
+            "night": pl.Int64,
+            "kept": pl.Boolean,
+        }
+    ),
     "notices": pl.Schema({"day": pl.Date, "minutes": pl.Int64, "kept": pl.Boolean}),
     "training": pl.Schema({"staff": pl.String, "topic": pl.String, "halves": pl.Int64, "kept": pl.Boolean}),
 }
@@ -90,21 +116,34 @@ class Tally:
         disciplined = students.with_columns(hit=pl.col("index").is_in(excluded.implode()))
         for measure, frame in (("chronic_absence", chronic), ("exclusionary_discipline", disciplined)):
             self.add(side, measure, int(frame["hit"].sum()), frame.height)
-            for school, hits, size in frame.group_by("final_school", maintain_order=True).agg(
-                    pl.col("hit").sum(), pl.len()).iter_rows():
+            for school, hits, size in (
+                frame.group_by("final_school", maintain_order=True)
+                .agg(pl.col("hit").sum(), pl.len())
+                .iter_rows()
+            ):
                 self.add(side, measure, hits, size, f"S{school:02d}")
 
     def _tiers(self, side: str, students: pl.DataFrame, tiers: pl.DataFrame) -> None:
         as_of = self.plan.as_of
         last = tiers.sort("night").unique(["index", "start"], keep="last").sort("index", "start")
         mine = last.filter(pl.col("index").is_in(students["index"].implode()))
-        current = mine.filter((pl.col("start") <= as_of) & (pl.col("end").is_null() | (pl.col("end") > as_of)))
+        current = mine.filter(
+            (pl.col("start") <= as_of) & (pl.col("end").is_null() | (pl.col("end") > as_of))
+        )
         current = current.unique("index", keep="last", maintain_order=True)
         for tier in (2, 3):
-            self.add(side, "tier_students", current.filter(pl.col("tier") == tier).height, students.height, str(tier))
+            self.add(
+                side,
+                "tier_students",
+                current.filter(pl.col("tier") == tier).height,
+                students.height,
+                str(tier),
+            )
         at_tier_1 = students.height - current.filter(pl.col("tier") > 1).height
         self.add(side, "tier_students", at_tier_1, students.height, "1")
-        moved = mine.group_by("index").agg(pl.col("tier").first().alias("a"), pl.col("tier").last().alias("b"), pl.len())
+        moved = mine.group_by("index").agg(
+            pl.col("tier").first().alias("a"), pl.col("tier").last().alias("b"), pl.len()
+        )
         moved = moved.filter(pl.col("len") >= 2)
         self.add(side, "tier_movement", moved.filter(pl.col("b") < pl.col("a")).height, moved.height)
 
@@ -115,7 +154,9 @@ class Tally:
         numerator, denominator = _closed_loop(screens, seen, self.plan.as_of)
         self.add(side, "screen_to_service_30", numerator, denominator)
         course = _course(screens)
-        self.add(side, "phq9_response", course.filter(pl.col("last") * 2 <= pl.col("first")).height, course.height)
+        self.add(
+            side, "phq9_response", course.filter(pl.col("last") * 2 <= pl.col("first")).height, course.height
+        )
         self.add(side, "phq9_remission", course.filter(pl.col("last") < 5).height, course.height)
 
     def _services(self, side: str, seen: Events) -> None:
@@ -148,8 +189,11 @@ class Tally:
         for (side, measure, member), (numerator, denominator) in sorted(self._sums.items()):
             entry = out.setdefault(measure, {"delivered": {}})
             whole = entry if side == "value" else entry["delivered"]
-            part = {"numerator": numerator, "denominator": denominator,
-                    "value": numerator / denominator if denominator else None}
+            part = {
+                "numerator": numerator,
+                "denominator": denominator,
+                "value": numerator / denominator if denominator else None,
+            }
             if member == "":
                 whole.update(part)
             elif member.startswith("S") and side == "delivered":
@@ -166,13 +210,15 @@ def _side(frame: pl.DataFrame, side: str) -> pl.DataFrame:
 
 
 def _closed_loop(screens: pl.DataFrame, seen: Events, as_of: date) -> tuple[int, int]:
-    """Positive screens at least 30 days old; those referred and then served, each within 30 days of the screen."""
+    """Positive screens at least 30 days old: those referred and then served within 30 days, and all."""
     due = screens.filter("positive", pl.col("day") <= as_of - timedelta(days=30)).with_row_index("screen")
     until = pl.col("day") + pl.duration(days=30)
     referred = due.join(seen["referrals"].select("index", referred="day"), on="index").filter(
-        pl.col("referred").is_between(pl.col("day"), until))
+        pl.col("referred").is_between(pl.col("day"), until)
+    )
     served = referred.join(seen["encounters"].select("index", served="day"), on="index").filter(
-        pl.col("served").is_between(pl.col("referred"), until))
+        pl.col("served").is_between(pl.col("referred"), until)
+    )
     return served["screen"].n_unique(), due.height
 
 
@@ -180,6 +226,8 @@ def _course(screens: pl.DataFrame) -> pl.DataFrame:
     """First and last PHQ score of the persons with a first score of 10 or more and a score 28 days later."""
     phq = screens.filter(pl.col("instrument").is_in(PHQ)).sort("index", "day")
     course = phq.group_by("index", maintain_order=True).agg(
-        first=pl.col("score").first(), last=pl.col("score").last(),
-        days=(pl.col("day").last() - pl.col("day").first()).dt.total_days())
+        first=pl.col("score").first(),
+        last=pl.col("score").last(),
+        days=(pl.col("day").last() - pl.col("day").first()).dt.total_days(),
+    )
     return course.filter((pl.col("first") >= 10) & (pl.col("days") >= 28))

@@ -13,47 +13,87 @@ from numpy.typing import NDArray
 
 Texts = NDArray[np.object_]
 
-GIRLS: Final = tuple(
-    "Ada Alma Amara Anaïs Beatriz Bella Carmen Cassandra Catherine Chloe Clara Daniela Deborah Elena Elizabeth "
-    "Esther Eva Fatima Gabriela Grace Hannah Imani Ines Iris Isabella Jasmine Jennifer Josephine Julia Kamala "
-    "Katherine Keisha Laila Leonor Lucía Margaret Mariana Maya Mei Nadia Naomi Noor Olivia Penelope Priya "
-    "Rebecca Renée Rosa Samantha Sofía Susana Talia Teresa Valentina Victoria Wanda Ximena Yara Zoe Zainab".split()
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+GIRLS: Final = _words(
+    "Ada Alma Amara Anaïs Beatriz Bella Carmen Cassandra Catherine Chloe Clara Daniela Deborah Elena "
+    "Elizabeth Esther Eva Fatima Gabriela Grace Hannah Imani Ines Iris Isabella Jasmine Jennifer "
+    "Josephine Julia Kamala Katherine Keisha Laila Leonor Lucía Margaret Mariana Maya Mei Nadia "
+    "Naomi Noor Olivia Penelope Priya Rebecca Renée Rosa Samantha Sofía Susana Talia Teresa "
+    "Valentina Victoria Wanda Ximena Yara Zoe Zainab "
 )
-BOYS: Final = tuple(
-    "Aaron Abdul Adrián Alexander Andre Anthony Arjun Benjamin Bruno Caleb Carlos Charles Christopher Daniel "
-    "Darius David Diego Edward Elias Emmanuel Ethan Felix Francisco Gabriel George Hassan Henry Hugo Ibrahim "
-    "Isaac Jamal James Jesús Joaquín Jonathan Joseph José Kenji Kevin Lamar Leonardo Lucas Malik Marcus Matthew "
-    "Michael Mohamed Nathaniel Nicholas Omar Patrick Rafael Raúl Richard Robert Samuel Thomas Timothy William "
-    "Zachary".split()
+BOYS: Final = _words(
+    "Aaron Abdul Adrián Alexander Andre Anthony Arjun Benjamin Bruno Caleb Carlos Charles "
+    "Christopher Daniel Darius David Diego Edward Elias Emmanuel Ethan Felix Francisco Gabriel "
+    "George Hassan Henry Hugo Ibrahim Isaac Jamal James Jesús Joaquín Jonathan Joseph José Kenji "
+    "Kevin Lamar Leonardo Lucas Malik Marcus Matthew Michael Mohamed Nathaniel Nicholas Omar Patrick "
+    "Rafael Raúl Richard Robert Samuel Thomas Timothy William Zachary "
 )
-SURNAMES: Final = tuple(
-    "Adeyemi Aguilar Ahmed Alvarez Anderson Bailey Baker Barnes Bell Bennett Brooks Campbell Castillo Chavez Chen "
-    "Clark Coleman Collins Cooper Cruz Davis Delgado Diaz Edwards Evans Fernández Fisher Flores Foster Garcia "
-    "Gómez Gonzales Gray Green Gupta Guzmán Hall Harris Hernández Hill Howard Hughes Jackson Jenkins Jiménez "
-    "Johnson Jones Kaur Kelly Khan Kim King Lee Lewis Lopez Martínez Mendoza Mitchell Morales Moreno Morgan "
-    "Muñoz Murphy Nelson Nguyen O'Brien O'Neal Ortiz Owens Park Parker Patel Perez Peterson Phillips Powell "
-    "Ramirez Reed Reyes Rivera Roberts Robinson Rodriguez Rogers Ross Ruiz Russell Sanders Scott Silva Singh "
-    "Smith Stewart Taylor Torres Tran Turner Vargas Vásquez Walker Ward Washington Watson White Williams Wilson "
-    "Wood Wright Young".split()
+SURNAMES: Final = _words(
+    "Adeyemi Aguilar Ahmed Alvarez Anderson Bailey Baker Barnes Bell Bennett Brooks Campbell "
+    "Castillo Chavez Chen Clark Coleman Collins Cooper Cruz Davis Delgado Diaz Edwards Evans "
+    "Fernández Fisher Flores Foster Garcia Gómez Gonzales Gray Green Gupta Guzmán Hall Harris "
+    "Hernández Hill Howard Hughes Jackson Jenkins Jiménez Johnson Jones Kaur Kelly Khan Kim King Lee "
+    "Lewis Lopez Martínez Mendoza Mitchell Morales Moreno Morgan Muñoz Murphy Nelson Nguyen O'Brien "
+    "O'Neal Ortiz Owens Park Parker Patel Perez Peterson Phillips Powell Ramirez Reed Reyes Rivera "
+    "Roberts Robinson Rodriguez Rogers Ross Ruiz Russell Sanders Scott Silva Singh Smith Stewart "
+    "Taylor Torres Tran Turner Vargas Vásquez Walker Ward Washington Watson White Williams Wilson "
+    "Wood Wright Young "
 )
-STREETS: Final = tuple(
-    "Alder Ash Basalt Birch Bluebonnet Canyon Cedar Cottonwood Cypress Elder Fern Granite Hackberry Hazel Juniper "
-    "Larkspur Linden Magnolia Maple Mesquite Oak Palo Pecan Pine Quartz Redbud Sage Sumac Walnut Willow".split()
+STREETS: Final = _words(
+    "Alder Ash Basalt Birch Bluebonnet Canyon Cedar Cottonwood Cypress Elder Fern Granite Hackberry "
+    "Hazel Juniper Larkspur Linden Magnolia Maple Mesquite Oak Palo Pecan Pine Quartz Redbud Sage "
+    "Sumac Walnut Willow "
 )
 STREET_KINDS: Final = ("St", "Ave", "Rd", "Ln", "Ct")
 ZIP_CODES: Final = ("78401", "78404", "78411", "78415", "79065")
-_SYLLABLES: Final = tuple("ba bel cor da del dor fa fen gal ha jor ka kel la len mar mel mo na nor pa pel qui ra "
-                          "rin ro sa sel sto ta tel tor va ven wa wel yo za zen zor".split())
+_SYLLABLES: Final = _words(
+    "ba bel cor da del dor fa fen gal ha jor ka kel la len mar mel mo na nor pa pel qui ra rin ro sa "
+    "sel sto ta tel tor va ven wa wel yo za zen zor "
+)
 
 NICKNAMES: Final = {
-    "Alexander": "Alex", "Anthony": "Tony", "Benjamin": "Ben", "Catherine": "Cathy", "Charles": "Charlie",
-    "Christopher": "Chris", "Daniel": "Danny", "Deborah": "Debbie", "Edward": "Eddie", "Elizabeth": "Liz",
-    "Francisco": "Paco", "Gabriela": "Gaby", "Isabella": "Bella", "James": "Jim", "Jennifer": "Jenny",
-    "José": "Pepe", "Joseph": "Joe", "Josephine": "Josie", "Katherine": "Kate", "Margaret": "Maggie",
-    "Matthew": "Matt", "Michael": "Mike", "Nathaniel": "Nate", "Nicholas": "Nick", "Patrick": "Pat",
-    "Penelope": "Penny", "Rebecca": "Becky", "Richard": "Rick", "Robert": "Bob", "Samantha": "Sam",
-    "Samuel": "Sam", "Susana": "Susi", "Teresa": "Tere", "Thomas": "Tom", "Timothy": "Tim",
-    "Victoria": "Vicky", "William": "Bill", "Zachary": "Zach",
+    "Alexander": "Alex",
+    "Anthony": "Tony",
+    "Benjamin": "Ben",
+    "Catherine": "Cathy",
+    "Charles": "Charlie",
+    "Christopher": "Chris",
+    "Daniel": "Danny",
+    "Deborah": "Debbie",
+    "Edward": "Eddie",
+    "Elizabeth": "Liz",
+    "Francisco": "Paco",
+    "Gabriela": "Gaby",
+    "Isabella": "Bella",
+    "James": "Jim",
+    "Jennifer": "Jenny",
+    "José": "Pepe",
+    "Joseph": "Joe",
+    "Josephine": "Josie",
+    "Katherine": "Kate",
+    "Margaret": "Maggie",
+    "Matthew": "Matt",
+    "Michael": "Mike",
+    "Nathaniel": "Nate",
+    "Nicholas": "Nick",
+    "Patrick": "Pat",
+    "Penelope": "Penny",
+    "Rebecca": "Becky",
+    "Richard": "Rick",
+    "Robert": "Bob",
+    "Samantha": "Sam",
+    "Samuel": "Sam",
+    "Susana": "Susi",
+    "Teresa": "Tere",
+    "Thomas": "Tom",
+    "Timothy": "Tim",
+    "Victoria": "Vicky",
+    "William": "Bill",
+    "Zachary": "Zach",
 }
 
 
@@ -84,7 +124,8 @@ def first_names(rng: np.random.Generator, is_girl: NDArray[np.bool_]) -> Texts:
 
 def addresses(rng: np.random.Generator, size: int) -> tuple[Texts, Texts, Texts]:
     """Return street lines, ZIP codes and telephone numbers of ``size`` households."""
-    streets = zip(rng.integers(1, 9900, size), pick(rng, STREETS, size), pick(rng, STREET_KINDS, size), strict=True)
+    numbers = rng.integers(1, 9900, size)
+    streets = zip(numbers, pick(rng, STREETS, size), pick(rng, STREET_KINDS, size), strict=True)
     lines = np.array([f"{number} {street} {kind}" for number, street, kind in streets], dtype=object)
     phones = np.array([f"361-555-{number:04d}" for number in rng.integers(100, 200, size)], dtype=object)
     return lines, pick(rng, ZIP_CODES, size), phones

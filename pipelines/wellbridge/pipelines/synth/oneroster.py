@@ -1,6 +1,7 @@
-"""The roster of the day as a OneRoster 1.2 bulk zip, with joiners, leavers and children who change grade or school.
+"""The roster of the day as a OneRoster 1.2 bulk zip: children join, leave, change grade or school.
 
-A row of ``users.csv`` is only spoilt in a night that a later one follows: the next roster brings the child whole.
+A row of ``users.csv`` is only spoilt in a night that a later one follows: the next roster brings the child
+whole.
 """
 
 from __future__ import annotations
@@ -19,34 +20,49 @@ from wellbridge.pipelines.synth.writing import CsvFile, pack
 
 _START: Final = ("sourcedId", "status", "dateLastModified")
 _RACES: Final = {
-    "american_indian": "americanIndianOrAlaskaNative", "asian": "asian", "black": "blackOrAfricanAmerican",
-    "pacific_islander": "nativeHawaiianOrOtherPacificIslander", "white": "white",
+    "american_indian": "americanIndianOrAlaskaNative",
+    "asian": "asian",
+    "black": "blackOrAfricanAmerican",
+    "pacific_islander": "nativeHawaiianOrOtherPacificIslander",
+    "white": "white",
     "two_or_more": "demographicRaceTwoOrMoreRaces",
 }
-HEADERS: Final[dict[str, tuple[str, ...]]] = {name: (*_START, *columns.split()) for name, columns in {
-    "academicSessions": "title type startDate endDate parentSourcedId schoolYear",
-    "orgs": "name type identifier parentSourcedId",
-    "courses": "schoolYearSourcedId title courseCode grades orgSourcedId subjects subjectCodes",
-    "classes": "title grades courseSourcedId classCode classType location schoolSourcedId termSourcedIds subjects "
-               "subjectCodes periods",
-    "users": "enabledUser username userIds givenName familyName middleName identifier email sms phone "
-             "agentSourcedIds grades password userMasterIdentifier preferredGivenName preferredMiddleName "
-             "preferredFamilyName primaryOrgSourcedId pronouns",
-    "roles": "userSourcedId roleType role beginDate endDate orgSourcedId userProfileSourcedId",
-    "demographics": "birthDate sex americanIndianOrAlaskaNative asian blackOrAfricanAmerican "
-                    "nativeHawaiianOrOtherPacificIslander white demographicRaceTwoOrMoreRaces "
-                    "hispanicOrLatinoEthnicity countryOfBirthCode stateOfBirthAbbreviation cityOfBirth "
-                    "publicSchoolResidenceStatus",
-    "enrollments": "classSourcedId schoolSourcedId userSourcedId role primary beginDate endDate",
-    "categories": "title weight",
-    "lineItems": "title description assignDate dueDate classSourcedId categorySourcedId academicSessionSourcedId "
-                 "resultValueMin resultValueMax schoolSourcedId",
-    "results": "lineItemSourcedId studentSourcedId scoreStatus score scoreDate comment textScore classSourcedId "
-               "inProgress incomplete late missing",
-}.items()}
-_ABSENT: Final = ("classResources", "courseResources", "lineItemLearningObjectiveIds", "lineItemScoreScales",
-                  "resources", "resultLearningObjectiveIds", "resultScoreScales", "scoreScales", "userProfiles",
-                  "userResources")
+HEADERS: Final[dict[str, tuple[str, ...]]] = {
+    name: (*_START, *columns.split())
+    for name, columns in {
+        "academicSessions": "title type startDate endDate parentSourcedId schoolYear",
+        "orgs": "name type identifier parentSourcedId",
+        "courses": "schoolYearSourcedId title courseCode grades orgSourcedId subjects subjectCodes",
+        "classes": "title grades courseSourcedId classCode classType location schoolSourcedId termSourcedIds "
+        "subjects subjectCodes periods",
+        "users": "enabledUser username userIds givenName familyName middleName identifier email sms phone "
+        "agentSourcedIds grades password userMasterIdentifier preferredGivenName preferredMiddleName "
+        "preferredFamilyName primaryOrgSourcedId pronouns",
+        "roles": "userSourcedId roleType role beginDate endDate orgSourcedId userProfileSourcedId",
+        "demographics": "birthDate sex americanIndianOrAlaskaNative asian blackOrAfricanAmerican "
+        "nativeHawaiianOrOtherPacificIslander white demographicRaceTwoOrMoreRaces "
+        "hispanicOrLatinoEthnicity countryOfBirthCode stateOfBirthAbbreviation cityOfBirth "
+        "publicSchoolResidenceStatus",
+        "enrollments": "classSourcedId schoolSourcedId userSourcedId role primary beginDate endDate",
+        "categories": "title weight",
+        "lineItems": "title description assignDate dueDate classSourcedId categorySourcedId "
+        "academicSessionSourcedId resultValueMin resultValueMax schoolSourcedId",
+        "results": "lineItemSourcedId studentSourcedId scoreStatus score scoreDate comment textScore "
+        "classSourcedId inProgress incomplete late missing",
+    }.items()
+}
+_ABSENT: Final = (
+    "classResources",
+    "courseResources",
+    "lineItemLearningObjectiveIds",
+    "lineItemScoreScales",
+    "resources",
+    "resultLearningObjectiveIds",
+    "resultScoreScales",
+    "scoreScales",
+    "userProfiles",
+    "userResources",
+)
 _FLAWS: Final[dict[str, tuple[Flaw, ...]]] = {
     "users": (Flaw("WB-R-020", "grades", "ZZ"), Flaw("WB-R-010", "familyName", "")),
     "results": (
@@ -84,14 +100,18 @@ class OneRoster:
     def __init__(self, plan: Plan, truth: Truth) -> None:
         self.plan, self.truth = plan, truth
         self.members = {
-            name: _Member(plan, truth, Layout("oneroster", name, header, _FLAWS.get(name, ()), is_partner=False))
+            name: _Member(
+                plan, truth, Layout("oneroster", name, header, _FLAWS.get(name, ()), is_partner=False)
+            )
             for name, header in HEADERS.items()
         }
         for night in range(1, plan.nights + 1):
             self._places(night)
             self._staff(night)
 
-    def _add(self, member: str, night: int, frame: pl.DataFrame, block: int = -1, *, loads: bool = False) -> None:
+    def _add(
+        self, member: str, night: int, frame: pl.DataFrame, block: int = -1, *, loads: bool = False
+    ) -> None:
         """Write rows of a member; those of members read for their keys count as removed."""
         header = HEADERS[member]
         missing = [pl.lit("").alias(name) for name in header if name not in frame.columns]
@@ -106,29 +126,97 @@ class OneRoster:
 
     def _places(self, night: int) -> None:
         schools, end = self.plan.schools, SCHOOL_YEAR
-        self._add("academicSessions", night, _rows(
-            ("sourcedId", "title", "type", "startDate", "endDate", "parentSourcedId", "schoolYear"), [
-                ("sy", "2026-2027", "schoolYear", str(FIRST_DAY), str(LAST_DAY), "", str(end)),
-                ("gp1", "Quarter 1", "gradingPeriod", str(FIRST_DAY), "2026-10-17", "sy", str(end))]))
-        self._add("orgs", night, _rows(("sourcedId", "name", "type", "identifier"), [
-            ("org-district", "Coastal Bend Example District", "district", "D1")]))
-        self._add("orgs", night, _rows(("sourcedId", "name", "type", "identifier", "parentSourcedId"), [
-            (f"org-{s.school_id}", s.name, "school", s.school_id, "org-district") for s in schools]), loads=True)
-        self._add("courses", night, _rows(
-            ("sourcedId", "schoolYearSourcedId", "title", "courseCode", "orgSourcedId"),
-            [("co-home", "sy", "Homeroom", "HOME", "org-district")]))
+        self._add(
+            "academicSessions",
+            night,
+            _rows(
+                ("sourcedId", "title", "type", "startDate", "endDate", "parentSourcedId", "schoolYear"),
+                [
+                    ("sy", "2026-2027", "schoolYear", str(FIRST_DAY), str(LAST_DAY), "", str(end)),
+                    ("gp1", "Quarter 1", "gradingPeriod", str(FIRST_DAY), "2026-10-17", "sy", str(end)),
+                ],
+            ),
+        )
+        self._add(
+            "orgs",
+            night,
+            _rows(
+                ("sourcedId", "name", "type", "identifier"),
+                [("org-district", "Coastal Bend Example District", "district", "D1")],
+            ),
+        )
+        self._add(
+            "orgs",
+            night,
+            _rows(
+                ("sourcedId", "name", "type", "identifier", "parentSourcedId"),
+                [(f"org-{s.school_id}", s.name, "school", s.school_id, "org-district") for s in schools],
+            ),
+            loads=True,
+        )
+        self._add(
+            "courses",
+            night,
+            _rows(
+                ("sourcedId", "schoolYearSourcedId", "title", "courseCode", "orgSourcedId"),
+                [("co-home", "sy", "Homeroom", "HOME", "org-district")],
+            ),
+        )
         self._add("categories", night, _rows(("sourcedId", "title", "weight"), [("cat-quiz", "Quiz", "100")]))
         rooms = [(s.school_id, grade) for s in schools for grade in s.grades]
-        self._add("classes", night, _rows(
-            ("sourcedId", "title", "grades", "courseSourcedId", "classCode", "classType", "schoolSourcedId",
-             "termSourcedIds"),
-            [(f"cl-{s}-{g}", f"Homeroom {g}", g, "co-home", f"{s}-{g}", "homeroom", f"org-{s}", "gp1")
-             for s, g in rooms]))
-        self._add("lineItems", night, _rows(
-            ("sourcedId", "title", "assignDate", "dueDate", "classSourcedId", "categorySourcedId",
-             "academicSessionSourcedId", "resultValueMin", "resultValueMax", "schoolSourcedId"),
-            [(f"li-{s}-{g}", "Quiz 1", "2026-09-11", "2026-09-18", f"cl-{s}-{g}", "cat-quiz", "gp1", "0", "100",
-              f"org-{s}") for s, g in rooms]))
+        self._add(
+            "classes",
+            night,
+            _rows(
+                (
+                    "sourcedId",
+                    "title",
+                    "grades",
+                    "courseSourcedId",
+                    "classCode",
+                    "classType",
+                    "schoolSourcedId",
+                    "termSourcedIds",
+                ),
+                [
+                    (f"cl-{s}-{g}", f"Homeroom {g}", g, "co-home", f"{s}-{g}", "homeroom", f"org-{s}", "gp1")
+                    for s, g in rooms
+                ],
+            ),
+        )
+        self._add(
+            "lineItems",
+            night,
+            _rows(
+                (
+                    "sourcedId",
+                    "title",
+                    "assignDate",
+                    "dueDate",
+                    "classSourcedId",
+                    "categorySourcedId",
+                    "academicSessionSourcedId",
+                    "resultValueMin",
+                    "resultValueMax",
+                    "schoolSourcedId",
+                ),
+                [
+                    (
+                        f"li-{s}-{g}",
+                        "Quiz 1",
+                        "2026-09-11",
+                        "2026-09-18",
+                        f"cl-{s}-{g}",
+                        "cat-quiz",
+                        "gp1",
+                        "0",
+                        "100",
+                        f"org-{s}",
+                    )
+                    for s, g in rooms
+                ],
+            ),
+        )
 
     def _staff(self, night: int) -> None:
         staff = staff_of(self.plan)
@@ -148,7 +236,12 @@ class OneRoster:
     def close(self) -> None:
         """Write the manifests and pack the zips."""
         lines = [("manifest.version", "1.0"), ("oneroster.version", "1.2")]
-        lines += sorted([*((f"file.{name}", "bulk") for name in HEADERS), *((f"file.{name}", "absent") for name in _ABSENT)])
+        lines += sorted(
+            [
+                *((f"file.{name}", "bulk") for name in HEADERS),
+                *((f"file.{name}", "absent") for name in _ABSENT),
+            ]
+        )
         lines += [("source.systemName", "Example SIS"), ("source.systemCode", "example")]
         for member in self.members.values():
             for file in member.files.values():
@@ -158,7 +251,9 @@ class OneRoster:
             for line in lines:
                 manifest.line(line)
             manifest.close()
-            pack(_staging(self.plan, night), self.plan.folder(night, "oneroster") / zip_name(self.plan, night))
+            pack(
+                _staging(self.plan, night), self.plan.folder(night, "oneroster") / zip_name(self.plan, night)
+            )
 
 
 def zip_name(plan: Plan, night: int) -> str:
@@ -185,7 +280,9 @@ def on_night(people: pl.DataFrame, night: int) -> pl.DataFrame:
     ).with_columns(
         school_id=school_id_text("school"),
         sourced=pl.lit("u") + pl.col("index").cast(pl.String).str.zfill(7),
-        is_steady=(pl.col("move_night") == 0) & (pl.col("regrade_night") == 0) & (pl.col("from_night") == 1)
+        is_steady=(pl.col("move_night") == 0)
+        & (pl.col("regrade_night") == 0)
+        & (pl.col("from_night") == 1)
         & (pl.col("to_night") == pl.col("to_night").max()),
     )
 
@@ -199,11 +296,18 @@ def _users(here: pl.DataFrame) -> pl.DataFrame:
     username = pl.lit("st") + pl.col("student_number")
     nickname = pl.col("first_name").replace_strict(names.NICKNAMES, default="")
     return here.select(
-        "index", pl.col("sourced").alias("sourcedId"), pl.lit("true").alias("enabledUser"),
-        username.alias("username"), pl.col("first_name").alias("givenName"), pl.col("last_name").alias("familyName"),
-        pl.col("student_number").alias("identifier"), (username + "@students.example.org").alias("email"),
-        pl.col("grade").alias("grades"), nickname.alias("preferredGivenName"),
-        (pl.lit("org-") + pl.col("school_id")).alias("primaryOrgSourcedId"), pl.lit("student").alias("role"),
+        "index",
+        pl.col("sourced").alias("sourcedId"),
+        pl.lit("true").alias("enabledUser"),
+        username.alias("username"),
+        pl.col("first_name").alias("givenName"),
+        pl.col("last_name").alias("familyName"),
+        pl.col("student_number").alias("identifier"),
+        (username + "@students.example.org").alias("email"),
+        pl.col("grade").alias("grades"),
+        nickname.alias("preferredGivenName"),
+        (pl.lit("org-") + pl.col("school_id")).alias("primaryOrgSourcedId"),
+        pl.lit("student").alias("role"),
         # A child whose row is spoilt one night must be whole the next, and has no results that night.
         is_fixed=~pl.col("is_steady") | (pl.col("index") % 4 == 0),
     )
@@ -211,19 +315,27 @@ def _users(here: pl.DataFrame) -> pl.DataFrame:
 
 def _roles(users: pl.DataFrame) -> pl.DataFrame:
     return users.select(
-        (pl.lit("r-") + pl.col("sourcedId")).alias("sourcedId"), pl.col("sourcedId").alias("userSourcedId"),
-        pl.lit("primary").alias("roleType"), "role", pl.lit(str(FIRST_DAY)).alias("beginDate"),
-        pl.col("primaryOrgSourcedId").alias("orgSourcedId"))
+        (pl.lit("r-") + pl.col("sourcedId")).alias("sourcedId"),
+        pl.col("sourcedId").alias("userSourcedId"),
+        pl.lit("primary").alias("roleType"),
+        "role",
+        pl.lit(str(FIRST_DAY)).alias("beginDate"),
+        pl.col("primaryOrgSourcedId").alias("orgSourcedId"),
+    )
 
 
 def _demographics(here: pl.DataFrame) -> pl.DataFrame:
     yes = {True: "true", False: "false"}
     return here.select(
-        pl.col("sourced").alias("sourcedId"), pl.col("birth_date").cast(pl.String).alias("birthDate"),
+        pl.col("sourced").alias("sourcedId"),
+        pl.col("birth_date").cast(pl.String).alias("birthDate"),
         pl.when("is_girl").then(pl.lit("female")).otherwise(pl.lit("male")).alias("sex"),
-        *((pl.col("race") == race).replace_strict(yes, return_dtype=pl.String).alias(column)
-          for race, column in _RACES.items()),
-        pl.col("is_hispanic").replace_strict(yes, return_dtype=pl.String).alias("hispanicOrLatinoEthnicity"))
+        *(
+            (pl.col("race") == race).replace_strict(yes, return_dtype=pl.String).alias(column)
+            for race, column in _RACES.items()
+        ),
+        pl.col("is_hispanic").replace_strict(yes, return_dtype=pl.String).alias("hispanicOrLatinoEthnicity"),
+    )
 
 
 def _class_id() -> pl.Expr:
@@ -232,10 +344,15 @@ def _class_id() -> pl.Expr:
 
 def _enrollments(here: pl.DataFrame) -> pl.DataFrame:
     return here.select(
-        (pl.lit("e-") + pl.col("sourced")).alias("sourcedId"), _class_id().alias("classSourcedId"),
-        (pl.lit("org-") + pl.col("school_id")).alias("schoolSourcedId"), pl.col("sourced").alias("userSourcedId"),
-        pl.lit("student").alias("role"), pl.lit("false").alias("primary"),
-        pl.lit(str(FIRST_DAY)).alias("beginDate"), pl.lit(str(LAST_DAY)).alias("endDate"))
+        (pl.lit("e-") + pl.col("sourced")).alias("sourcedId"),
+        _class_id().alias("classSourcedId"),
+        (pl.lit("org-") + pl.col("school_id")).alias("schoolSourcedId"),
+        pl.col("sourced").alias("userSourcedId"),
+        pl.lit("student").alias("role"),
+        pl.lit("false").alias("primary"),
+        pl.lit(str(FIRST_DAY)).alias("beginDate"),
+        pl.lit(str(LAST_DAY)).alias("endDate"),
+    )
 
 
 def _results(here: pl.DataFrame, plan: Plan) -> pl.DataFrame:
@@ -245,9 +362,12 @@ def _results(here: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     return scored.select(
         (pl.lit("rs-") + pl.col("sourced")).alias("sourcedId"),
         (pl.lit("li-") + pl.col("school_id") + "-" + pl.col("grade")).alias("lineItemSourcedId"),
-        pl.col("sourced").alias("studentSourcedId"), pl.lit("fully graded").alias("scoreStatus"),
-        score.cast(pl.String).alias("score"), pl.lit("2026-09-18").alias("scoreDate"),
-        _class_id().alias("classSourcedId"))
+        pl.col("sourced").alias("studentSourcedId"),
+        pl.lit("fully graded").alias("scoreStatus"),
+        score.cast(pl.String).alias("score"),
+        pl.lit("2026-09-18").alias("scoreDate"),
+        _class_id().alias("classSourcedId"),
+    )
 
 
 def staff_of(plan: Plan) -> pl.DataFrame:
@@ -257,10 +377,16 @@ def staff_of(plan: Plan) -> pl.DataFrame:
     last = names.surnames(rng, count)
     numbers = [f"T{n + 1:06d}" for n in range(count)]
     schools = np.arange(count) % len(plan.schools)
-    return pl.DataFrame({
-        "sourcedId": [f"s{n + 1:06d}" for n in range(count)], "enabledUser": ["true"] * count,
-        "username": [number.lower() for number in numbers], "givenName": list(first), "familyName": list(last),
-        "identifier": numbers, "email": [f"{number.lower()}@staff.example.org" for number in numbers],
-        "primaryOrgSourcedId": [f"org-{plan.schools[s].school_id}" for s in schools],
-        "role": [STAFF_ROLES[n // len(plan.schools) % len(STAFF_ROLES)] for n in range(count)],
-    })
+    return pl.DataFrame(
+        {
+            "sourcedId": [f"s{n + 1:06d}" for n in range(count)],
+            "enabledUser": ["true"] * count,
+            "username": [number.lower() for number in numbers],
+            "givenName": list(first),
+            "familyName": list(last),
+            "identifier": numbers,
+            "email": [f"{number.lower()}@staff.example.org" for number in numbers],
+            "primaryOrgSourcedId": [f"org-{plan.schools[s].school_id}" for s in schools],
+            "role": [STAFF_ROLES[n // len(plan.schools) % len(STAFF_ROLES)] for n in range(count)],
+        }
+    )

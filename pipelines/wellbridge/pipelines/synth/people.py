@@ -1,4 +1,4 @@
-"""The children of one block: households with siblings and twins, names, addresses and who is served by whom."""
+"""The children of one block: households with siblings and twins, names, addresses, who serves whom."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NEVER: Final = 9_000_000  # person numbers from here on are never given, so the
 RACES: Final = ("white", "black", "asian", "american_indian", "pacific_islander", "two_or_more")
 _RACE_SHARES: Final = (0.55, 0.2, 0.1, 0.03, 0.02, 0.1)
 
-# Who is served: exactly one clinical pathway a child, so that a record that cannot be linked moves no measure.
+# At most one clinical pathway a child, so that a record that cannot be linked moves no measure.
 PATHWAYS: Final = (("fhir", 0.06, 24), ("telehealth", 0.04, 16), ("hl7v2", 0.03, 16))
 _OPTED_OUT: Final = (("partners", 0.006, 2), ("all", 0.004, 2))
 
@@ -33,17 +33,19 @@ def never_rostered(count: int, salt: int) -> list[str]:
 
 
 def people_of(plan: Plan, block: int) -> pl.DataFrame:
-    """Return the children of a block, one row each, in order of ``index`` (person number over the district)."""
+    """Return the children of a block, one row each, in order of ``index`` (their number in the district)."""
     rng = plan.rng(block, "people")
     count = min(BLOCK, plan.students - block * BLOCK)
     index = np.arange(block * BLOCK, block * BLOCK + count, dtype=np.int64)
     households = _households(rng, count)
-    frame = pl.DataFrame({
-        "index": index,
-        "person_id": [f"P{i + 1:07d}" for i in index],
-        "household_id": [f"H{block + 1:04d}-{h + 1:05d}" for h in households],
-        "student_number": student_number(index),
-    })
+    frame = pl.DataFrame(
+        {
+            "index": index,
+            "person_id": [f"P{i + 1:07d}" for i in index],
+            "household_id": [f"H{block + 1:04d}-{h + 1:05d}" for h in households],
+            "student_number": student_number(index),
+        }
+    )
     frame = frame.with_columns(**_home(rng, households), **_birth(rng, households), **_self(rng, count))
     frame = frame.with_columns(**_naming(rng, frame, households))
     frame = frame.with_columns(**_schooling(plan, rng, frame, households))
@@ -60,10 +62,18 @@ def _home(rng: np.random.Generator, households: NDArray[np.int64]) -> dict[str, 
     homes = int(households[-1]) + 1
     street, zip_code, phone = names.addresses(rng, homes)
     old_street, old_zip, _ = names.addresses(rng, homes)
-    columns = {"street": street, "zip_code": zip_code, "phone": phone, "old_street": old_street, "old_zip": old_zip}
+    columns = {
+        "street": street,
+        "zip_code": zip_code,
+        "phone": phone,
+        "old_street": old_street,
+        "old_zip": old_zip,
+    }
     out = {name: pl.Series(name, values[households], dtype=pl.String) for name, values in columns.items()}
     out["is_mover"] = pl.Series("is_mover", (rng.random(homes) < 0.03)[households])
-    out["is_homeless"] = pl.Series("is_homeless", (rng.random(homes) < 0.03)[households] | _first_rows(households, 2))
+    out["is_homeless"] = pl.Series(
+        "is_homeless", (rng.random(homes) < 0.03)[households] | _first_rows(households, 2)
+    )
     return out
 
 
@@ -97,7 +107,9 @@ def _self(rng: np.random.Generator, count: int) -> dict[str, pl.Series]:
     draw = rng.random((6, count))
     return {
         "is_girl": pl.Series("is_girl", draw[0] < 0.5),
-        "race": pl.Series("race", rng.choice(np.array(RACES, dtype=object), count, p=_RACE_SHARES), dtype=pl.String),
+        "race": pl.Series(
+            "race", rng.choice(np.array(RACES, dtype=object), count, p=_RACE_SHARES), dtype=pl.String
+        ),
         "is_hispanic": pl.Series("is_hispanic", draw[1] < 0.38),
         "english_learner": pl.Series("english_learner", draw[2] < 0.16),
         "disability": pl.Series("disability", draw[3] < 0.13),
@@ -106,7 +118,9 @@ def _self(rng: np.random.Generator, count: int) -> dict[str, pl.Series]:
     }
 
 
-def _naming(rng: np.random.Generator, frame: pl.DataFrame, households: NDArray[np.int64]) -> dict[str, pl.Series]:
+def _naming(
+    rng: np.random.Generator, frame: pl.DataFrame, households: NDArray[np.int64]
+) -> dict[str, pl.Series]:
     homes = int(households[-1]) + 1
     family, second = names.surnames(rng, homes), names.surnames(rng, homes)
     is_double, joiner = rng.random(homes) < 0.1, np.where(rng.random(homes) < 0.5, "-", " ")
@@ -129,8 +143,9 @@ def _naming(rng: np.random.Generator, frame: pl.DataFrame, households: NDArray[n
     }
 
 
-def _schooling(plan: Plan, rng: np.random.Generator, frame: pl.DataFrame,
-               households: NDArray[np.int64]) -> dict[str, pl.Series]:
+def _schooling(
+    plan: Plan, rng: np.random.Generator, frame: pl.DataFrame, households: NDArray[np.int64]
+) -> dict[str, pl.Series]:
     zone = rng.integers(0, 1_000_000, int(households[-1]) + 1)[households]
     grade = np.array([GRADES.index(g) for g in frame["grade"]])
     level = np.digitize(grade, [6, 9])
@@ -151,20 +166,26 @@ def _changes(plan: Plan, rng: np.random.Generator, frame: pl.DataFrame) -> dict[
     for night in range(2, plan.nights + 1):
         if len(free) < max(4 * each, count // 4):
             break
-        for at, values, value in ((0, from_night, night), (1, to_night, night - 1), (2, moves, night),
-                                  (3, regrades, night)):
+        for at, values, value in (
+            (0, from_night, night),
+            (1, to_night, night - 1),
+            (2, moves, night),
+            (3, regrades, night),
+        ):
             values[free[at * each : (at + 1) * each]] = value
         free = free[4 * each :]
     return {
-        "from_night": pl.Series("from_night", from_night), "to_night": pl.Series("to_night", to_night),
-        "move_night": pl.Series("move_night", moves), "regrade_night": pl.Series("regrade_night", regrades),
+        "from_night": pl.Series("from_night", from_night),
+        "to_night": pl.Series("to_night", to_night),
+        "move_night": pl.Series("move_night", moves),
+        "regrade_night": pl.Series("regrade_night", regrades),
         "new_school": pl.Series("new_school", _next_school(plan, frame)),
         "new_grade": frame.select(_next_grade().alias("new_grade")).to_series(),
     }
 
 
 def _next_school(plan: Plan, frame: pl.DataFrame) -> NDArray[np.int64]:
-    following = {}
+    following: dict[int, int] = {}
     for level in range(3):
         numbers = plan.schools_of(level)
         following |= dict(zip(numbers, numbers[1:] + numbers[:1], strict=True))

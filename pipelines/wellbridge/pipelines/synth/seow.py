@@ -1,4 +1,4 @@
-"""Area data as the epidemiologists get it: survey microdata at CDC's positions, and a CDC WONDER text export."""
+"""Area data as epidemiologists get it: survey microdata at CDC's positions and a CDC WONDER text export."""
 
 from __future__ import annotations
 
@@ -16,18 +16,52 @@ WONDER_YEAR: Final = 2024
 YRBS_RECORDS: Final = 3_000
 _STRATA, _PSUS = 8, 4  # sampling units are numbered anew in every stratum, as in CDC's files
 _WONDER_HEADER: Final = (
-    '"Notes"', '"County"', '"County Code"', "Deaths", "Population", "Crude Rate",
-    "Crude Rate Lower 95% Confidence Interval", "Crude Rate Upper 95% Confidence Interval", "Crude Rate Standard Error",
-    "Age Adjusted Rate", "Age Adjusted Rate Lower 95% Confidence Interval",
-    "Age Adjusted Rate Upper 95% Confidence Interval", "Age Adjusted Rate Standard Error", "% of Total Deaths")
-_COUNTIES: Final = ("Alderfield", "Brightwater", "Cedar Flats", "Dunmore", "Eastbank", "Fairhaven", "Glenrock",
-                    "Harborview", "Ironwood", "Junction", "Kestrel", "Larkmoor")
+    '"Notes"',
+    '"County"',
+    '"County Code"',
+    "Deaths",
+    "Population",
+    "Crude Rate",
+    "Crude Rate Lower 95% Confidence Interval",
+    "Crude Rate Upper 95% Confidence Interval",
+    "Crude Rate Standard Error",
+    "Age Adjusted Rate",
+    "Age Adjusted Rate Lower 95% Confidence Interval",
+    "Age Adjusted Rate Upper 95% Confidence Interval",
+    "Age Adjusted Rate Standard Error",
+    "% of Total Deaths",
+)
+_COUNTIES: Final = (
+    "Alderfield",
+    "Brightwater",
+    "Cedar Flats",
+    "Dunmore",
+    "Eastbank",
+    "Fairhaven",
+    "Glenrock",
+    "Harborview",
+    "Ironwood",
+    "Junction",
+    "Kestrel",
+    "Larkmoor",
+)
 _FOOTER: Final = (
-    '"---"', '"Dataset: Multiple Cause of Death, 2018-2024, Single Race (invented)"', '"Query Parameters:"',
-    f'"Year/Month: {WONDER_YEAR}"', '"Group By: County"', '"Show Totals: True"', '"Show Zero Values: True"',
-    '"Show Suppressed: True"', '"Calculate Rates Per: 100,000"', '"---"', '"Query Date: Aug 3, 2026 9:12:44 AM"', '"---"',
-    "Caveats:", '"1. Data are Suppressed when the data meet the criteria for confidentiality constraints."',
-    '"2. Rates are flagged as Unreliable when the rate is calculated with a numerator of 20 or less."')
+    '"---"',
+    '"Dataset: Multiple Cause of Death, 2018-2024, Single Race (invented)"',
+    '"Query Parameters:"',
+    f'"Year/Month: {WONDER_YEAR}"',
+    '"Group By: County"',
+    '"Show Totals: True"',
+    '"Show Zero Values: True"',
+    '"Show Suppressed: True"',
+    '"Calculate Rates Per: 100,000"',
+    '"---"',
+    '"Query Date: Aug 3, 2026 9:12:44 AM"',
+    '"---"',
+    "Caveats:",
+    '"1. Data are Suppressed when the data meet the criteria for confidentiality constraints."',
+    '"2. Rates are flagged as Unreliable when the rate is calculated with a numerator of 20 or less."',
+)
 
 
 def write_area_data(plan: Plan, truth: Truth) -> None:
@@ -44,9 +78,14 @@ def _yrbs(plan: Plan, truth: Truth) -> None:
     for number in range(YRBS_RECORDS):
         stratum, psu = number % _STRATA, number // _STRATA % _PSUS
         cells = {
-            "site": "XX", "age": str(rng.integers(3, 8)), "sex": str(rng.integers(1, 3)),
-            "grade": str(rng.integers(1, 5)), "race_ethnicity": str(rng.integers(1, 9)),
-            "weight": f"{weights[number]:.4f}", "stratum": str(101 + stratum), "psu": str(psu + 1),
+            "site": "XX",
+            "age": str(rng.integers(3, 8)),
+            "sex": str(rng.integers(1, 3)),
+            "grade": str(rng.integers(1, 5)),
+            "race_ethnicity": str(rng.integers(1, 9)),
+            "weight": f"{weights[number]:.4f}",
+            "stratum": str(101 + stratum),
+            "psu": str(psu + 1),
         }
         for position, concept in enumerate(layout.concepts):
             share = 0.08 + 0.03 * position + 0.01 * psu
@@ -93,5 +132,10 @@ def _county(name: str, code: str, deaths: int, population: int) -> str:
 def _rates(deaths: int, population: int) -> list[str]:
     """Crude and age-adjusted rate per 100,000 with limits and standard error; both the same here."""
     rate, error = deaths / population * 1e5, deaths**0.5 / population * 1e5
-    four = [f"{rate:.1f}", f"{max(0.0, rate - 1.96 * error):.1f}", f"{rate + 1.96 * error:.1f}", f"{error:.1f}"]
+    four = [
+        f"{rate:.1f}",
+        f"{max(0.0, rate - 1.96 * error):.1f}",
+        f"{rate + 1.96 * error:.1f}",
+        f"{error:.1f}",
+    ]
     return [*four, *four]

@@ -1,4 +1,4 @@
-"""Streams of CSV files: one file a night, defects planted, removals noted, and what is left of each row known."""
+"""Streams of CSV files: one file a night, defects planted, removals noted, the fate of each row known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from wellbridge.pipelines.synth.district import Plan
-from wellbridge.pipelines.synth.truth import Truth
+from wellbridge.pipelines.synth.truth import Place, Truth
 from wellbridge.pipelines.synth.writing import CsvFile, sidecar
 
 OPTED_OUT: Final = "WB-P-003"
@@ -23,8 +23,10 @@ class Flaw:
         rule: the code that must hold the row.
         column: the header at fault, "" where the whole row is.
         value: what the cell is given instead.
-        how: ``cell`` sets the cell of a true row; ``ragged`` drops its last field; ``bytes`` ends the cell in a
-            Latin-1 byte; ``again`` repeats a good row with another cell (a duplicate); ``stranger`` copies a good
+        how: ``cell`` sets the cell of a true row; ``ragged`` drops its last field; ``bytes`` ends the cell
+        in a
+            Latin-1 byte; ``again`` repeats a good row with another cell (a duplicate); ``stranger`` copies
+            a good
             row for a student number never rostered.
         fresh: the column of the record's own id; a row that is a copy gets a new one.
         where: column that must not be empty for the row to be chosen.
@@ -76,7 +78,8 @@ class Layout:
 class Stream:
     """The files of one stream over all nights.
 
-    ``put`` takes frames with the header's columns as text, ``index`` (the person) and whatever else; rows may have
+    ``put`` takes frames with the header's columns as text, ``index`` (the person) and whatever else; rows
+    may have
     ``opt_out`` (text, "" for none) and ``is_fixed`` (true: never choose the row for a defect).
     """
 
@@ -87,7 +90,7 @@ class Stream:
         self.silent: set[int] = set()  # nights whose whole file is held: no row of it counts
 
     def arrival(self, night: int) -> int:
-        """Return the night in which a night's file arrives: a late stream's first file comes in the second."""
+        """Return the night in which a night's file arrives; a late stream's first comes in the second."""
         return 2 if self.late and night == 1 else night
 
     def label(self, night: int) -> str:
@@ -96,7 +99,9 @@ class Stream:
 
     def _file(self, night: int, header_line: str | None = None) -> CsvFile:
         layout = self.layout
-        path = self.plan.folder(self.arrival(night), layout.feed) / layout.name(self.plan.stamp(night, layout.is_range))
+        path = self.plan.folder(self.arrival(night), layout.feed) / layout.name(
+            self.plan.stamp(night, layout.is_range)
+        )
         return CsvFile(path, layout.header, quote=layout.quote, header_line=header_line or layout.header_line)
 
     def drift(self, night: int, column: str, renamed: str) -> None:
@@ -106,7 +111,9 @@ class Stream:
         self.files[night] = self._file(night, line)
         self.silent.add(night)
         name = self.files[night].path.name
-        self.truth.delivery(self.arrival(night), self.layout.feed, name, "WB-D-003", f"column {column} renamed")
+        self.truth.delivery(
+            self.arrival(night), self.layout.feed, name, "WB-D-003", f"column {column} renamed"
+        )
 
     def put(self, night: int, frame: pl.DataFrame, block: int) -> pl.DataFrame:
         """Write a block's rows of one night; return them with ``kept``: no rule holds or removes the row."""
@@ -139,11 +146,11 @@ class Stream:
         rows = np.flatnonzero(self._is_removed(good).to_numpy())
         name = self.label(night)
         for row in rows:
-            self.truth.removal(self.layout.feed, self.layout.stem, name, first + int(row), OPTED_OUT,
-                               self.arrival(night))
+            place = Place(self.layout.feed, self.layout.stem, name, first + int(row), self.arrival(night))
+            self.truth.removal(place, OPTED_OUT)
 
     def due(self, night: int, block: int) -> list[Flaw]:
-        """All flaws in the first night; later one kind a night, but none in the second, which may be restated."""
+        """All flaws in the first night, then one kind a night; none in the second, which may be restated."""
         flaws = self.layout.flaws
         if night in self.silent or not flaws or night == 2:
             return []
@@ -151,7 +158,9 @@ class Stream:
             return [flaw for flaw in flaws for _ in range(self.plan.defects(block))]
         return [flaws[night % len(flaws)]] if block == 0 else []
 
-    def _choose(self, rng: np.random.Generator, night: int, frame: pl.DataFrame, block: int) -> list[tuple[Flaw, int]]:
+    def _choose(
+        self, rng: np.random.Generator, night: int, frame: pl.DataFrame, block: int
+    ) -> list[tuple[Flaw, int]]:
         """Choose a row for each flaw due; no row twice, and at most half of the rows."""
         able = ~self._is_removed(frame).to_numpy()
         if "is_fixed" in frame.columns:
@@ -177,8 +186,8 @@ class Stream:
             cells[flaw.column] = flaw.value
         number = file.raw(_line(file, flaw, list(cells.values())))
         layout = self.layout
-        self.truth.defect(layout.feed, layout.stem, self.label(night), number, flaw.column, flaw.rule,
-                          self.arrival(night))
+        place = Place(layout.feed, layout.stem, self.label(night), number, self.arrival(night))
+        self.truth.defect(place, flaw.column, flaw.rule)
 
     def close(self) -> None:
         """End the files and write their sidecars."""
@@ -192,6 +201,10 @@ def _line(file: CsvFile, flaw: Flaw, cells: list[str]) -> bytes:
     if flaw.how == "ragged":
         return file.text(cells[:-1]).encode()
     if flaw.how == "bytes":
-        return file.text([cell if name != flaw.column else f"{cell}\N{LATIN SMALL LETTER E WITH ACUTE}"
-                          for name, cell in zip(file.header, cells, strict=True)]).encode("latin-1", "replace")
+        return file.text(
+            [
+                cell if name != flaw.column else f"{cell}\N{LATIN SMALL LETTER E WITH ACUTE}"
+                for name, cell in zip(file.header, cells, strict=True)
+            ]
+        ).encode("latin-1", "replace")
     return file.text(cells).encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,10 +14,32 @@ import polars as pl
 from wellbridge.pipelines.synth.writing import CsvFile
 
 PEOPLE: Final = (
-    "person_id", "household_id", "twin_of", "is_mover", "first_name", "last_name", "has_double_surname",
-    "birth_date", "is_girl", "zip_code", "student_number", "school", "grade", "race", "is_hispanic",
-    "english_learner", "disability", "economically_disadvantaged", "is_homeless", "is_foster", "pathway",
-    "opt_out", "from_night", "to_night", "move_night", "regrade_night",
+    "person_id",
+    "household_id",
+    "twin_of",
+    "is_mover",
+    "first_name",
+    "last_name",
+    "has_double_surname",
+    "birth_date",
+    "is_girl",
+    "zip_code",
+    "student_number",
+    "school",
+    "grade",
+    "race",
+    "is_hispanic",
+    "english_learner",
+    "disability",
+    "economically_disadvantaged",
+    "is_homeless",
+    "is_foster",
+    "pathway",
+    "opt_out",
+    "from_night",
+    "to_night",
+    "move_night",
+    "regrade_night",
 )
 _RECORDS: Final = ("person_id", "feed", "namespace", "source_id", "errors")
 _DEFECTS: Final = ("feed", "file", "row", "column", "rule", "night")
@@ -24,10 +47,22 @@ _REMOVED: Final = ("feed", "file", "row", "rule", "night")
 _DELIVERIES: Final = ("night", "feed", "name", "rule", "note")
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a row is: feed, kind of record, file, record number, and the night it arrives."""
+
+    feed: str
+    resource: str
+    file: str
+    row: int
+    night: int
+
+
 class Truth:
     """What is known about the district that was made, written as it is made.
 
-    ``read``, ``held`` and ``removed`` count rows by feed and resource, over all nights, of the deliveries that
+    ``read``, ``held`` and ``removed`` count rows by feed and resource, over all nights, of the deliveries
+    that
     a run takes; rows of deliveries that are held whole are counted in ``held_whole`` only.
     """
 
@@ -38,29 +73,36 @@ class Truth:
         self._defects = CsvFile(folder / "defects.csv", _DEFECTS)
         self._removed = CsvFile(folder / "removed.csv", _REMOVED)
         self._deliveries: list[tuple[int, str, str, str, str]] = []
-        self.counts: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
+        self.counts: dict[str, dict[str, dict[str, int]]] = defaultdict(
+            lambda: defaultdict(lambda: defaultdict(int))
+        )
 
     def person_frame(self, people: pl.DataFrame) -> None:
         """Write the children of a block, and their student numbers as records of the district."""
         self.people.rows(people.with_columns(pl.col("birth_date").cast(pl.String)))
-        self.records.rows(people.select(
-            "person_id", pl.lit("oneroster").alias("feed"), pl.lit("student").alias("namespace"),
-            pl.col("student_number").alias("source_id"), pl.lit("").alias("errors"),
-        ))
+        self.records.rows(
+            people.select(
+                "person_id",
+                pl.lit("oneroster").alias("feed"),
+                pl.lit("student").alias("namespace"),
+                pl.col("student_number").alias("source_id"),
+                pl.lit("").alias("errors"),
+            )
+        )
 
     def record(self, person_id: str, feed: str, namespace: str, source_id: str, errors: str) -> None:
         """Write who a feed's own identifier stands for, and how its record misstates the person."""
         self.records.line((person_id, feed, namespace, source_id, errors))
 
-    def defect(self, feed: str, resource: str, file: str, row: int, column: str, rule: str, night: int) -> None:
+    def defect(self, place: Place, column: str, rule: str) -> None:
         """Write one planted defect: the row that must be held."""
-        self._defects.line((feed, file, str(row), column, rule, str(night)))
-        self.count(feed, resource, "held", 1)
+        self._defects.line((place.feed, place.file, str(place.row), column, rule, str(place.night)))
+        self.count(place.feed, place.resource, "held", 1)
 
-    def removal(self, feed: str, resource: str, file: str, row: int, rule: str, night: int) -> None:
+    def removal(self, place: Place, rule: str) -> None:
         """Write one row that policy must remove."""
-        self._removed.line((feed, file, str(row), rule, str(night)))
-        self.count(feed, resource, f"removed {rule}", 1)
+        self._removed.line((place.feed, place.file, str(place.row), rule, str(place.night)))
+        self.count(place.feed, place.resource, f"removed {rule}", 1)
 
     def delivery(self, night: int, feed: str, name: str, rule: str, note: str) -> None:
         """Note a delivery that is out of the ordinary; ``rule`` is empty where it is simply taken."""
@@ -87,15 +129,21 @@ class Truth:
 
 
 def _totals(resources: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
-    by_resource: dict[str, dict[str, int]] = {name: dict(sorted(c.items())) for name, c in sorted(resources.items())}
+    by_resource: dict[str, dict[str, int]] = {
+        name: dict(sorted(c.items())) for name, c in sorted(resources.items())
+    }
     removed: dict[str, int] = defaultdict(int)
     for counts in by_resource.values():
         for what, rows in counts.items():
             if what.startswith("removed "):
                 removed[what.removeprefix("removed ")] += rows
     return {
-        **{what: sum(c.get(what, 0) for c in by_resource.values()) for what in ("read", "held", "held_whole")},
-        "removed": sum(removed.values()), "removed_by_rule": dict(sorted(removed.items())), "resources": by_resource,
+        **{
+            what: sum(c.get(what, 0) for c in by_resource.values()) for what in ("read", "held", "held_whole")
+        },
+        "removed": sum(removed.values()),
+        "removed_by_rule": dict(sorted(removed.items())),
+        "resources": by_resource,
     }
 
 

@@ -21,8 +21,14 @@ _PIECE: Final = 1 << 20
 class CsvFile:
     """A CSV file whose header is row 1."""
 
-    def __init__(self, path: Path, header: Sequence[str], *, quote: Literal["necessary", "always"] = "necessary",
-                 header_line: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        header: Sequence[str],
+        *,
+        quote: Literal["necessary", "always"] = "necessary",
+        header_line: str | None = None,
+    ) -> None:
         self.path, self.header, self.quote = path, tuple(header), quote
         path.parent.mkdir(parents=True, exist_ok=True)
         self._handle: BinaryIO = path.open("wb")
@@ -30,11 +36,12 @@ class CsvFile:
         self.last_row = 1
 
     def rows(self, frame: pl.DataFrame) -> int:
-        """Write the header's columns of the frame, "" as a missing cell; return the number of the first row written."""
+        """Write the header's columns, "" as a missing cell; return the number of the first row written."""
         first = self.last_row + 1
         cell = pl.col(self.header).cast(pl.String)
         frame.select(pl.when(cell != "").then(cell).name.keep()).write_csv(
-            self._handle, include_header=False, quote_style=self.quote)
+            self._handle, include_header=False, quote_style=self.quote
+        )
         self.last_row += frame.height
         return first
 
@@ -153,7 +160,7 @@ def sidecar(path: Path, *, of: Path | None = None) -> None:
 
 
 def first_half(whole: Path, target: Path) -> None:
-    """Write the first three fifths of a file's bytes, cut within a row, as an upload that broke off leaves them."""
+    """Write the first three fifths of a file's bytes, cut within a row, as a broken upload leaves them."""
     content = whole.read_bytes()
     cut = len(content) * 3 // 5
     while cut > 1 and content[cut - 1 : cut] == b"\n":
