@@ -71,7 +71,8 @@ def test_duplicate_keys_are_refused_at_any_depth_and_however_written(text: bytes
 
 @pytest.mark.parametrize("text", [
     b'{"a":1,"b":{"a":1}}', b'{"a": "b:\\"c\\":", "d" : [":", {"e":"http://x:1"}]}',
-    b'{"a":"\\u003a","b":":"}', b'":::"', b"1", b"null", b'{"a":"\\/\\u00e9\\ud83d\\ude00"}', b'{":":1,"::":2}',
+    b'{"a":"\\u003a","b":":"}', b'":::"', b"1", b"null",
+    b'{"a":"\\/\\u00e9\\ud83d\\ude00"}', b'{":":1,"::":2}',
 ])
 def test_colons_in_strings_and_equal_keys_in_different_objects_are_accepted(text: bytes) -> None:
     assert loads_strict(text) == json.loads(text)

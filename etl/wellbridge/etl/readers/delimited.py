@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
-import numpy as np
 import polars as pl
 
-from wellbridge.etl.readers.record_scan import (
-    FINE,
-    MAX_RECORD,
-    RULES,
-    Faults,
-    Grammar,
-    Marks,
-    Positions,
-    Records,
-    Scanner,
-)
-from wellbridge.etl.reading import CHUNK_ROWS, HELD_SCHEMA, Refused
-from wellbridge.schemas.errors import ConfigurationError, SafeError
+from wellbridge.etl.readers.record_frames import Chunks, Framing
+from wellbridge.etl.readers.record_scan import MAX_RECORD, Grammar, Marks, Scanner
+from wellbridge.etl.readers.text_source import open_text
+from wellbridge.etl.reading import CHUNK_ROWS, Refused
 
 MAX_COLUMNS: Final = 10_000
 MAX_NAME: Final = 128  # characters of a header that may be named in a message
 
-_PIECE: Final = 1 << 20  # bytes read at once; larger pieces fall out of the processor's cache
-_CHUNK_BYTES: Final = 1 << 26
-_ENCODINGS: Final = ("utf-8", "ascii", "iso8859", "cp125")  # each byte below 128 means ASCII in all of them
-_UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-Chunks = Iterator[tuple[pl.DataFrame, pl.DataFrame]]
 
 
 @dataclass(frozen=True)
@@ -107,74 +89,37 @@ def read_delimited(
             before the first chunk.
         ConfigurationError: WB-E-011 for an encoding that is not supported.
     """
-    _check_encoding(encoding)
-    with path.open("rb") as handle:
-        pieces = _pieces(handle, _content_end(handle, name), encoding)
-        header, rest = _header(pieces, dialect)
-        pieces = chain([rest], pieces)
-        scanner = Scanner(dialect.marks(), len(header))
+    with open_text(path, name, encoding) as pieces:
+        header, behind = read_header(pieces, dialect)
+        rest = chain([behind], pieces)
         fault = _drift(header, headers, extra, optional)
         if fault is not None:
-            count = sum(map(len, scanner.scan(pieces))) - (not header)
+            scanned = Scanner(dialect.marks(), len(header)).scan(rest)
+            count = sum(map(len, scanned)) - (not header)
             raise Refused("WB-D-003", name, fault, max(count, 0))
-        build = _Frames(name, header, headers, dialect)
-        yield from build.chunks(scanner.scan(pieces), chunk_rows)
+        yield from read_records(
+            rest, name=name, found=header, headers=headers, dialect=dialect, chunk_rows=chunk_rows
+        )
 
 
-def _check_encoding(encoding: str) -> None:
-    try:
-        known = codecs.lookup(encoding).name
-    except LookupError:
-        known = ""
-    if not known.startswith(_ENCODINGS):
-        what = "A feed names an encoding that is not supported."
-        raise ConfigurationError("WB-E-011", what, f"encoding {encoding!r}")
-
-
-# -- bytes -------------------------------------------------------------------------------------------------
-
-
-def _content_end(handle: BinaryIO, name: str) -> int:
-    """Return the offset behind the last byte that is no line end, having looked at every byte for NUL."""
-    end = offset = lines = 0
-    is_text = True
-    while piece := handle.read(_PIECE):
-        is_text &= b"\0" not in piece and not (offset == 0 and piece.startswith(_UTF16))
-        if stripped := len(piece.rstrip(b"\r\n")):
-            end = offset + stripped
-        if not is_text:
-            lines += piece.count(b"\n")
-        offset += len(piece)
-    if not is_text:
-        raise Refused("WB-D-004", name, rows=max(lines - 1, 0))
-    if end == 0 or (end == 3 and _starts_with_bom(handle)):
-        raise Refused("WB-D-001", name)
-    return end
-
-
-def _starts_with_bom(handle: BinaryIO) -> bool:
-    handle.seek(0)
-    return handle.read(3) == codecs.BOM_UTF8
-
-
-def _pieces(handle: BinaryIO, end: int, encoding: str) -> Iterator[bytes]:
-    """Yield the content as UTF-8 without byte order mark, always with a line end at its end."""
-    start = 3 if _starts_with_bom(handle) else 0
-    handle.seek(start)
-    left = end - start
-    while left:
-        piece = handle.read(min(_PIECE, left))
-        left -= len(piece)
-        if codecs.lookup(encoding).name != "utf-8":
-            # A byte the encoding has not becomes a surrogate, which is no UTF-8: its row is held as such.
-            piece = piece.decode(encoding, "surrogateescape").encode("utf-8", "surrogatepass")
-        yield piece if left else piece + b"\n"
+def read_records(
+    pieces: Iterable[bytes],
+    *,
+    name: str,
+    found: Sequence[str],
+    headers: Sequence[str],
+    dialect: Dialect,
+    chunk_rows: int = CHUNK_ROWS,
+) -> Chunks:
+    """Yield what stands behind a header row that names ``found``; see ``read_delimited``."""
+    scanned = Scanner(dialect.marks(), len(found)).scan(pieces)
+    yield from _framing(name, found, headers, dialect).chunks(scanned, chunk_rows)
 
 
 # -- header ------------------------------------------------------------------------------------------------
 
 
-def _header(pieces: Iterator[bytes], dialect: Dialect) -> tuple[list[str], bytes]:
+def read_header(pieces: Iterator[bytes], dialect: Dialect) -> tuple[list[str], bytes]:
     """Return the header row's names and the bytes read behind it, or no names and all bytes read."""
     data = next(pieces)
     marks = dialect.marks()
@@ -238,70 +183,20 @@ def _looks_like_name(header: str) -> bool:
 # -- rows --------------------------------------------------------------------------------------------------
 
 
-class _Frames:
-    """Turns scanned records into frames."""
+def _framing(name: str, found: Sequence[str], headers: Sequence[str], dialect: Dialect) -> Framing:
+    # Columns are named by place: an extra header may occur twice, or have the name polars gives to another.
+    places = [f"column_{place + 1}" for place in range(len(found))]
+    columns = {header: places[found.index(header)] for header in headers if header in found}
+    texts = [pl.col(columns[header]).alias(header) if header in columns
+             else pl.lit(None, pl.String).alias(header) for header in headers]
 
-    def __init__(self, name: str, found: Sequence[str], headers: Sequence[str], dialect: Dialect) -> None:
-        self._name = name
-        # Names by place: an extra header may occur twice, and its name must not clash with a contract's.
-        self._places = [f"column_{place + 1}" for place in range(len(found))]
-        self._columns = {header: self._places[found.index(header)] for header in headers if header in found}
-        self._headers = headers
-        self._dialect = dialect
+    def parse(data: bytes) -> pl.DataFrame:
+        quote = dialect.quote
+        return pl.read_csv(
+            BytesIO(data), has_header=False, schema=dict.fromkeys(places, pl.String),
+            columns=list(dict.fromkeys(columns.values())), separator=dialect.separator,
+            quote_char=quote if quote and quote.encode() in data else None,
+            null_values=["", *dialect.null_literals], encoding="utf8",
+        ).select(texts)
 
-    def chunks(self, scanned: Iterable[Records], chunk_rows: int) -> Chunks:
-        """Yield frames of at most ``chunk_rows`` records; one empty frame when there are none."""
-        batch: list[Records] = []
-        row, count, size = 2, 0, 0
-        for records in scanned:
-            if batch and (count + len(records) > chunk_rows or size + len(records.data) > _CHUNK_BYTES):
-                yield from self._slices(batch, row, chunk_rows)
-                row, count, size, batch = row + count, 0, 0, []
-            batch.append(records)
-            count, size = count + len(records), size + len(records.data)
-        if count or row == 2:
-            yield from self._slices(batch, row, chunk_rows)
-
-    def _slices(self, batch: Sequence[Records], row: int, chunk_rows: int) -> Chunks:
-        faults = np.concatenate([records.faults for records in batch]) if batch else np.empty(0, np.uint8)
-        rows = self._parse([records.fine() for records in batch], row + np.flatnonzero(faults == FINE))
-        held = self._held(faults, row)
-        for start in range(row, row + max(faults.size, 1), chunk_rows):
-            here = pl.col("_row").is_between(start, start + chunk_rows - 1)
-            one = faults.size <= chunk_rows
-            yield (rows if one else rows.filter(here)), (held if one else held.filter(here))
-
-    def _parse(self, parts: Sequence[bytes], numbers: Positions) -> pl.DataFrame:
-        data = b"".join(parts)
-        if numbers.size:
-            cells = self._read(data, numbers.size)
-        else:
-            cells = pl.DataFrame(schema=dict.fromkeys(self._columns.values(), pl.String))
-        texts = [pl.col(self._columns[header]).alias(header) if header in self._columns
-                 else pl.lit(None, pl.String).alias(header) for header in self._headers]
-        return cells.select(texts).with_columns(
-            pl.lit(self._name).alias("_file"), pl.Series("_row", numbers, pl.Int64)
-        )
-
-    def _read(self, data: bytes, count: int) -> pl.DataFrame:
-        quote = self._dialect.quote
-        cells = None
-        # The parser's message would quote the text: nothing of its exception travels on.
-        with suppress(pl.exceptions.PolarsError):
-            cells = pl.read_csv(
-                BytesIO(data), has_header=False, schema=dict.fromkeys(self._places, pl.String),
-                columns=list(dict.fromkeys(self._columns.values())), separator=self._dialect.separator,
-                quote_char=quote if quote and quote.encode() in data else None,
-                null_values=["", *self._dialect.null_literals], encoding="utf8",
-            )
-        if cells is None or cells.height != count:  # parsers that disagree must never shift a row's cells
-            raise SafeError("WB-E-001", "A file's records were counted and parsed differently.", self._name)
-        return cells
-
-    def _held(self, faults: Faults, row: int) -> pl.DataFrame:
-        bad = np.flatnonzero(faults)
-        rules = pl.Series(faults[bad]).replace_strict(RULES, return_dtype=pl.String)
-        held = pl.DataFrame({"_row": row + bad, "rule": rules}, schema={"_row": pl.Int64, "rule": pl.String})
-        return held.with_columns(
-            pl.lit(self._name).alias("_file"), pl.lit(None, pl.String).alias("column")
-        ).select(list(HELD_SCHEMA))
+    return Framing(name, 2, parse, pl.DataFrame(schema=dict.fromkeys(headers, pl.String)))
