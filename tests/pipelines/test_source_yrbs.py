@@ -62,7 +62,7 @@ def write_2019(path: Path) -> None:
     for name, start, end in sorted(spans, key=lambda span: span[1]):
         parts += [pl.lit(" " * (start - at)), _cell(name, cells.get(name), end - start + 1)]
         at = end + 1
-    line = pl.concat_str(parts).str.strip_chars_end()
+    line = pl.concat_str(parts)
     path.write_text("\r\n".join(frame.select(line)[:, 0]) + "\r\n", encoding="ascii", newline="")
 
 
@@ -225,6 +225,15 @@ def test_a_record_that_breaks_the_contract_is_held_and_no_other(
     split = taken(write(tmp_path / "yrbs_2019.dat", 2019, student(**cells), student()))
     assert split.held.select("_row", "column", "rule").rows() == [(1, *fault)]
     assert split.kept["_row"].to_list() == [2]
+
+
+def test_a_line_that_breaks_off_is_held_and_the_next_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "yrbs_2019.dat", 2019, student(), student())
+    lines = path.read_text().splitlines()
+    path.write_text(f"{lines[0][:398]}\n{lines[1]}\n")
+    (chunk,) = SOURCE.read(delivered(path), {})
+    assert chunk.held.select("_row", "rule").rows() == [(1, "WB-R-001")]
+    assert chunk.rows["_row"].to_list() == [2]
 
 
 def test_fewer_than_thirty_answers_are_withheld_as_unreliable(tmp_path: Path) -> None:

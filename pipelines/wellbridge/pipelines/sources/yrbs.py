@@ -78,7 +78,8 @@ def _is_survey_file(path: Path) -> bool:
 
 def _records(path: Path, name: str, layout: SurveyLayout) -> tuple[pl.DataFrame, pl.DataFrame]:
     if not _is_survey_file(path):
-        return _whole(read_fixed_width(path, name=name, fields=layout.fields))
+        # CDC's SAS program reads on into the next line where one is short, so no line of theirs is.
+        return _whole(read_fixed_width(path, name=name, fields=layout.fields, width=layout.width))
     variables = {"age": "Q1", "sex": "Q2", "grade": "Q3", "race_ethnicity": "raceeth", "weight": "weight",
                  "stratum": "stratum", "psu": "psu", **layout.concepts}
     rows, held = _whole(read_survey_file(path, name=name, columns=tuple(variables.values())))
