@@ -15,6 +15,8 @@ from typing import Final
 
 import polars as pl
 
+Answers = dict[str, int]  # LOINC code of an item → ordinal of its one answer
+
 ADOLESCENT_AGE: Final = 15  # of whom age is not known; every school-age table below covers it
 
 
@@ -69,6 +71,19 @@ class Instrument:
     def scale(self, age: int = ADOLESCENT_AGE) -> Scale | None:
         """Return the bands and threshold for an age in years, None where none are known."""
         return next((scale for scale in self.scales if scale.min_age <= age <= scale.max_age), None)
+
+    def total(self, answers: Answers) -> int | None:
+        """Return the sum of the items; None unless each has an answer that is possible."""
+        values = [answers.get(code) for code in self.items]
+        if not values or any(value is None or not 0 <= value <= self.item_high for value in values):
+            return None
+        return sum(value for value in values if value is not None)
+
+    def is_unsafe(self, answers: Answers) -> bool | None:
+        """Return whether a safety item was answered above 0; None where none was answered."""
+        codes = [self.items[at] for at in self.safety_items]
+        stated = [answers[code] for code in codes if code in answers]
+        return any(value > 0 for value in stated) if stated else None
 
 
 _PHQ_BANDS: Final = (

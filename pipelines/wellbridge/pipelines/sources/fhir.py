@@ -134,7 +134,7 @@ SOURCES: Final = {
         kind="fhir", rank=1, is_partner=True, read=read, check=check,
         resources={
             "patients": Resource(CONTRACTS["fhir.patients"], shape=_nothing),
-            "consents": Resource(CONTRACTS["fhir.consents"], shape=_consents),
+            "consents": Resource(CONTRACTS["fhir.consents"], shape=_consents, decides=True),
             "responses": Resource(CONTRACTS["fhir.responses"]),
             "screenings": Resource(
                 CONTRACTS["fhir.screenings"], shape=_screenings, delete_from=(SCREENING.name,)),

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from wellbridge.pipelines.sources import fhir_scores
 from wellbridge.pipelines.sources.fhir_consent import decide, patient_of
-from wellbridge.pipelines.sources.fhir_scores import Answers
 from wellbridge.pipelines.sources.fhir_values import (
     Record,
     child,
@@ -41,7 +40,7 @@ from wellbridge.pipelines.sources.sheet import (
     RecordError,
 )
 from wellbridge.schemas.contracts.fhir import ENCOUNTER_STATUS, RESOURCE_TYPES
-from wellbridge.schemas.instruments import INSTRUMENTS, TOTAL_CODES
+from wellbridge.schemas.instruments import INSTRUMENTS, TOTAL_CODES, Answers
 from wellbridge.schemas.labels import is_never_kept, is_part2
 
 _LOINC: Final = "http://loinc.org"
@@ -172,10 +171,10 @@ def _observation(record: Record, context: Context) -> Flat:
     score = _score(value)
     answers = _answers(record, context)
     instrument = INSTRUMENTS[TOTAL_CODES[code]]
-    computed = fhir_scores.total(answers, instrument)
+    computed = instrument.total(answers)
     if computed is not None and score is not None and computed != score:
         raise RecordError("score", TOTAL_DIFFERS)
-    unsafe = fhir_scores.is_unsafe(answers, instrument)
+    unsafe = instrument.is_unsafe(answers)
     labelled = _labelled(record, context)
     return Flat("screenings", {
         **labelled, "is_part2": "true" if instrument.is_substance_use else labelled["is_part2"],

@@ -1,4 +1,4 @@
-"""Questionnaire responses: the total that their answers add up to, and what a safety item says."""
+"""Questionnaire responses: the answers to known items, however the questionnaire names and codes them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from wellbridge.pipelines.sources.fhir_values import Record, children, text
-from wellbridge.schemas.instruments import ANSWER_ORDINALS, ITEM_CODES, ITEM_FAMILIES, Instrument
-
-Answers = dict[str, int]  # LOINC code of an item → ordinal of its one answer
+from wellbridge.schemas.instruments import ANSWER_ORDINALS, ITEM_CODES, ITEM_FAMILIES, Answers
 
 USABLE_STATUS: Final = frozenset({"completed", "amended"})
 # Link ids that are a family and a number: "PHQ.1" (MII), "phq1"; with the instrument's size, "gad7_3",
@@ -84,17 +82,3 @@ def _extended(coding: Record) -> int | None:
 def _whole(value: Any) -> int | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return int(value) if is_number and value == int(value) else None
-
-
-def total(found: Answers, instrument: Instrument) -> int | None:
-    """Return the sum of an instrument's items; None unless each has an answer that is possible."""
-    values = [found.get(code) for code in instrument.items]
-    if not values or any(value is None or not 0 <= value <= instrument.item_high for value in values):
-        return None
-    return sum(value for value in values if value is not None)
-
-
-def is_unsafe(found: Answers, instrument: Instrument) -> bool | None:
-    """Return whether a safety item was answered above 0; None where none was answered."""
-    stated = [found[instrument.items[at]] for at in instrument.safety_items if instrument.items[at] in found]
-    return any(value > 0 for value in stated) if stated else None
