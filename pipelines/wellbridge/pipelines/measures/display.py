@@ -82,7 +82,8 @@ def _suppressed(
     hidden = hide(cells, sums(cells, measure, school_bands), max(min_n, measure.min_n))
     flags = pl.Series("is_hidden", [key in hidden for key in cells], dtype=pl.Boolean)
     marked = frame.with_columns(flags)
-    return marked.with_columns(pl.when(~pl.col("is_hidden")).then(pl.col(name)).alias(name) for name in NUMBERS)
+    seen = (pl.when(~pl.col("is_hidden")).then(pl.col(name)).alias(name) for name in NUMBERS)
+    return marked.with_columns(seen)
 
 
 def _cells(frame: pl.DataFrame, measure: Measure) -> dict[Key, Cell]:
@@ -130,7 +131,7 @@ def hide(cells: Mapping[Key, Cell], known: Iterable[Sum], min_n: int) -> set[Key
     hidden, known = set(small), list(known)
     while True:
         more = {key for fact in known if (key := _gap(fact, cells, hidden, min_n)) is not None}
-        more = more or _partner_of_solved(cells, small, hidden, known)
+        more = more or _partner_of_solved(small, hidden, known)
         if not more:
             return hidden
         hidden |= {min(more, key=lambda key: (cells[key].persons, key))}
@@ -156,9 +157,7 @@ def _total(cells: Mapping[Key, Cell], keys: list[Key]) -> Cell:
     return total
 
 
-def _partner_of_solved(
-    cells: Mapping[Key, Cell], small: set[Key], hidden: set[Key], known: list[Sum]
-) -> set[Key]:
+def _partner_of_solved(small: set[Key], hidden: set[Key], known: list[Sum]) -> set[Key]:
     """Return seen cells that would hide a small cell which all sums together still give back."""
     solved = _solved(sorted(hidden), known) & small
     return {
@@ -168,7 +167,7 @@ def _partner_of_solved(
 
 
 def _solved(unseen: list[Key], known: list[Sum]) -> set[Key]:
-    """Return the unseen cells that the equations determine: those whose column no other columns can replace."""
+    """Return the unseen cells that the equations determine: no other columns span theirs."""
     place = {key: number for number, key in enumerate(unseen)}
     matrix = np.zeros((len(known), len(unseen)))
     for row, fact in enumerate(known):

@@ -1,4 +1,7 @@
-"""``docs/measures.md``, written from the declarations: ``python -m wellbridge.pipelines.measures.document``."""
+"""``docs/measures.md``, written from the declarations.
+
+``python -m wellbridge.pipelines.measures.document`` prints it.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,14 @@ _HEAD: Final = """\
 Written from the declarations in `pipelines/wellbridge/pipelines/measures/` by
 `python -m wellbridge.pipelines.measures.document > docs/measures.md`; a test compares.
 
-*Students* are the children with a current row in `student`. The *school year* runs from July to June. *Newest
-data* is the newest day that any delivery speaks for. *Counted services* are counseling, mentoring, basic needs,
-family support, tutoring and case management. Whoever is no current student counts under *not linked* in every
-breakdown; a student of whom the roster does not say, under *not reported*.
+*Students* are the children with a current row in `student`. The *school year* runs from July to June.
+*Newest data* is the newest day that any delivery speaks for. *Counted services* are counseling, mentoring,
+basic needs, family support, tutoring and case management. Whoever is no current student counts under
+*not linked* in every breakdown; a student of whom the roster does not say, under *not reported*.
 
-`measure_value` holds the values unsuppressed and leaves only through an agreement. A page shows a group when at
-least the minimum cell of persons is in it and, for a share, on either side of it; see `measures/display.py`.
+`measure_value` holds the values unsuppressed and leaves only through an agreement. A page shows a group when
+at least the minimum cell of persons is in it and, for a share, on either side of it; see
+`measures/display.py`.
 """
 
 

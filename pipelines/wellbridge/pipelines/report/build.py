@@ -1,0 +1,129 @@
+"""Read the warehouse into the page's model; every number is suppressed and rounded before it is in the model."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Final
+
+import polars as pl
+
+from wellbridge.etl.store import Store
+from wellbridge.pipelines.measures.display import suppress_for_display
+from wellbridge.pipelines.measures.measure import PILLARS, Kind, Measure
+from wellbridge.pipelines.measures.registry import MEASURES
+from wellbridge.pipelines.measures.school_year import name as school_year
+from wellbridge.pipelines.report import words
+from wellbridge.pipelines.report.area import area_plots, beside
+from wellbridge.pipelines.report.arrivals import arrivals
+from wellbridge.pipelines.report.model import Bar, Breakdown, MeasureView, PillarView, SiteReport
+
+# A delivery of a whole year (a survey) says nothing about how new the children's data are.
+_NEWEST: Final = """
+    SELECT max(period_end) FROM batch WHERE status = 'taken' AND period_end - period_start < 364"""
+_FOLDED: Final = frozenset({
+    "race_ethnicity", "sex", "english_learner", "disability", "economically_disadvantaged", "homeless",
+})
+_STEPS: Final = (1, 2, 5, 10, 20, 30, 50, 75, 100)
+
+
+def build_report(store: Store, *, district: str, min_n: int = 10, as_of: date | None = None) -> SiteReport:
+    """Build the district lead's page from the warehouse.
+
+    Args:
+        store: the warehouse, read only is enough.
+        district: name in the heading.
+        min_n: no count of fewer persons is shown.
+        as_of: the day the measures stand on; None: the newest day of any taken delivery.
+
+    Raises:
+        StoreError: WB-E-050.
+    """
+    today = as_of or store.value(_NEWEST) or date(1970, 1, 1)
+    values = _shown(store, min_n).filter(pl.col("period") == school_year(today))
+    schools = dict(store.frame("SELECT school_id, max(school_name) FROM school GROUP BY school_id").iter_rows())
+    views = {m.id: _view(store, m, values.filter(pl.col("measure_id") == m.id), schools) for m in MEASURES.values()}
+    pillars = (PillarView(p, tuple(views[m.id] for m in MEASURES.values() if m.pillar == p)) for p in PILLARS)
+    return SiteReport(
+        district=district, as_of=words.day(today), school_year=school_year(today), min_n=min_n,
+        pillars=tuple(pillars), area=area_plots(store), **arrivals(store),
+    )
+
+
+def _shown(store: Store, min_n: int) -> pl.DataFrame:
+    """``measure_value`` with everything hidden that may not be seen, for the page's measures."""
+    values = store.frame("SELECT * FROM measure_value ORDER BY measure_id, period, dimension, member")
+    values = values.filter(pl.col("measure_id").is_in(list(MEASURES)))
+    bands = store.frame("""
+        SELECT school_id, list(DISTINCT grade_band ORDER BY grade_band) AS bands
+        FROM student WHERE is_current AND school_id IS NOT NULL GROUP BY school_id""")
+    return suppress_for_display(values, min_n, {school: tuple(found) for school, found in bands.iter_rows()})
+
+
+def _view(store: Store, measure: Measure, values: pl.DataFrame, schools: dict[str, str]) -> MeasureView:
+    whole = next(values.filter(pl.col("dimension") == "all").iter_rows(named=True), None)
+    text, units, state = _headline(measure, whole)
+    size = None if whole is None else _bar(measure, whole, "").size
+    own = () if measure.own_dimension is None else (measure.own_dimension,)
+    found = [_breakdown(measure, values, name, schools, size) for name in (*own, *measure.dimensions)]
+    kept = [(name, one) for name, one in zip((*own, *measure.dimensions), found, strict=True) if one is not None]
+    return MeasureView(
+        id=measure.id, title=measure.title, question=measure.question, definition=measure.definition,
+        text=text, units=units, state=state,
+        first=tuple(one for name, one in kept if name not in _FOLDED),
+        more=tuple(one for name, one in kept if name in _FOLDED),
+        beside=beside(store, measure, text, size), facts=_facts(measure),
+    )
+
+
+def _headline(measure: Measure, whole: dict[str, Any] | None) -> tuple[str, str, str]:
+    if whole is None:
+        return "no data yet", f"No {measure.units} to count so far.", "none"
+    bar = _bar(measure, whole, "")
+    if bar.is_hidden:
+        return words.HIDDEN, f"Too few {measure.units} on one side to show.", "hidden"
+    per = "of" if measure.kind is Kind.PROPORTION else "over"
+    return bar.text, f"{per} {bar.units} {measure.units}", "seen"
+
+
+def _bar(measure: Measure, row: dict[str, Any], label: str) -> Bar:
+    if row["is_hidden"] or row["value"] is None:
+        return Bar(label, words.HIDDEN, None, "")
+    size = words.rounded(measure, row["value"])
+    return Bar(label, words.amount(measure, size), size, f"about {words.tens(row['denominator']):,}")
+
+
+def _breakdown(
+    measure: Measure, values: pl.DataFrame, dimension: str, schools: dict[str, str], whole: float | None
+) -> Breakdown | None:
+    found = values.filter(pl.col("dimension") == dimension).iter_rows(named=True)
+    named = [(words.member(dimension, row["member"], schools), row) for row in found]
+    if not named:
+        return None
+    named.sort(key=lambda pair: words.place(pair[1]["member"], pair[0]))
+    bars = tuple(_bar(measure, row, label) for label, row in named)
+    # The district's share is over other units than a measure's own breakdown where members leave out others.
+    line = None if dimension == measure.own_dimension and measure.own_rest else whole
+    top = _top([bar.size for bar in bars if bar.size is not None] + [line or 0.0])
+    title = f"By {measure.own_title.lower()}" if dimension == measure.own_dimension else words.DIMENSIONS[dimension]
+    return Breakdown(
+        id=f"{measure.id}-{dimension}", title=title, bars=bars, top=top, top_text=words.amount(measure, top),
+        whole=line, whole_text="" if line is None else words.amount(measure, line),
+    )
+
+
+def _top(sizes: list[float]) -> float:
+    """Return a round number at or above every size."""
+    highest, scale = max(sizes, default=0.0), 1.0
+    while highest > 100 * scale:
+        scale *= 10
+    return next(step * scale for step in _STEPS if step * scale >= highest)
+
+
+def _facts(measure: Measure) -> tuple[tuple[str, str], ...]:
+    facts = [
+        ("Counted", measure.numerator), ("Out of", measure.denominator), ("Belongs to", measure.pillar),
+        ("Source", ", ".join(words.plain(name).lower() for name in measure.sources)),
+        ("Smallest group shown", f"{measure.min_n} people"),
+    ]
+    facts += [("Set by", parameter.source) for parameter in measure.params]
+    return tuple(facts)
