@@ -45,7 +45,7 @@ class Record:
 class RecordFlaw:
     """One way to spoil a record: ``change`` alters a copy of its body, or returns the bytes written instead.
 
-    ``place`` names the field at fault; ``is_copy``: the spoilt record is one more; ``able``: which records it fits.
+    ``place`` names the field at fault; ``is_copy``: the record is one more; ``able``: which records it fits.
     """
 
     rule: str
@@ -59,17 +59,17 @@ class RecordFlaw:
 def choose(
     rng: np.random.Generator, records: Sequence[Record], flaws: Sequence[RecordFlaw], each: int
 ) -> list[tuple[RecordFlaw, Record]]:
-    """Choose a record for each flaw, none twice, at most half of a kind; spoilt true ones are not kept."""
+    """Choose a record for each flaw, none twice; at most half of a kind are spoilt, and so not kept."""
     order = [records[int(i)] for i in rng.permutation(len(records))]
     free = [r for r in order if r.night == 1 and r.free and not r.rule]
     left = {kind: sum(r.kind == kind for r in free) // 2 for kind in {r.kind for r in free}}
     chosen: list[tuple[RecordFlaw, Record]] = []
     for flaw in (flaw for flaw in flaws for _ in range(each)):
         record = next((r for r in free if r.kind == flaw.kind and flaw.able(r.body)), None)
-        if record is None or not left[flaw.kind]:
+        if record is None or (not left[flaw.kind] and not flaw.is_copy):
             continue
         free.remove(record)
-        left[flaw.kind] -= 1
+        left[flaw.kind] -= not flaw.is_copy
         record.kept = flaw.is_copy
         chosen.append((flaw, record))
     return chosen

@@ -161,7 +161,7 @@ class Stream:
     def _choose(
         self, rng: np.random.Generator, night: int, frame: pl.DataFrame, block: int
     ) -> list[tuple[Flaw, int]]:
-        """Choose a row for each flaw due; no row twice, and at most half of the rows."""
+        """Choose a row for each flaw due; no row twice, and at most half of the rows are spoilt."""
         able = ~self._is_removed(frame).to_numpy()
         if "is_fixed" in frame.columns:
             able &= ~frame["is_fixed"].to_numpy()
@@ -170,9 +170,10 @@ class Stream:
         chosen: list[tuple[Flaw, int]] = []
         for flaw in self.due(night, block):
             row = next((r for r in free if not flaw.where or frame[flaw.where][r]), None)
-            if row is None or len(chosen) >= most:
+            if row is None or (not flaw.is_copy and most == 0):
                 continue
             free.remove(row)
+            most -= not flaw.is_copy
             chosen.append((flaw, row))
         return chosen
 
