@@ -254,8 +254,9 @@ def _grouped(lines: Sequence[bytes], name: str) -> Iterator[list[bytes]]:
     envelope = _Envelope(name)
     message: list[bytes] = []
     for line in lines:
-        is_envelope = line[:3] in _ENVELOPE and bool(_SEGMENT.match(line))
-        if message and (is_envelope or line.startswith(b"MSH")):
+        id = line[:3] if _SEGMENT.match(line) else b""
+        is_envelope = id in _ENVELOPE
+        if message and (is_envelope or id == b"MSH"):
             yield message
             message = []
         if is_envelope:

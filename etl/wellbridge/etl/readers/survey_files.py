@@ -36,7 +36,7 @@ def read_survey_file(
         no bad rows.
 
     Raises:
-        Refused: WB-D-001 (no bytes), WB-D-003 (a variable is missing) or WB-D-007 (neither format, or damaged).
+            file cut between blocks, cannot be told from a damaged or shorter one: they need a sidecar.
         Deferred: WB-D-002 when a transport file ends inside a block. A SAV file cut short, and a transport
             file cut between blocks, cannot be told from a damaged or shorter one: such files need a sidecar.
     """
