@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from wellbridge.etl.failpoint import reach
-from wellbridge.privacy.seal import Sealer, private_file
+from wellbridge.privacy.seal import Sealer, private_file, private_folder
 
 _IGNORED: Final = re.compile(r"^\.|\.(done|part|tmp|filepart|crdownload)$", re.IGNORECASE)
 _DATED: Final = re.compile(
@@ -163,7 +163,7 @@ class Landing:
     def clear_work(self) -> None:
         """Remove plain copies that a killed run left behind."""
         shutil.rmtree(self._work, ignore_errors=True)
-        self._work.mkdir(parents=True, mode=0o700)
+        private_folder(self._work)
 
     def copy(self, arrival: Arrival) -> tuple[str, Mapping[str, Path]]:
         """Copy a delivery to the private work folder; return its content hash and member → path.
@@ -174,7 +174,7 @@ class Landing:
         hashes = {}
         for name, path in arrival.members().items():
             target = staging / name
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(target.parent)
             with path.open("rb") as source, private_file(target) as copy:
                 hashes[name] = _copy_and_hash(source, copy)
         sidecar = arrival.path.with_name(arrival.path.name + ".done")
@@ -184,7 +184,7 @@ class Landing:
         place = self._work / batch_id
         if place.exists():
             shutil.rmtree(place)
-        staging.mkdir(exist_ok=True, mode=0o700)
+        private_folder(staging)
         staging.rename(place)
         return batch_id, {name: place / name for name in hashes}
 
@@ -195,7 +195,7 @@ class Landing:
             return
         temporary = final.with_name(f"{batch_id}.new")
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True, mode=0o700)
+        private_folder(temporary)
         index = {f"{number:06d}": name for number, name in enumerate(sorted(files))}
         for number, name in index.items():
             with files[name].open("rb") as source, private_file(temporary / number) as target:
@@ -215,7 +215,7 @@ class Landing:
             target = place / name
             if target.exists():
                 continue
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(target.parent)
             with (sealed / number).open("rb") as source, private_file(target) as plain:
                 self._sealer.open(source, plain)
         return {name: place / name for name in index.values()}

@@ -41,6 +41,15 @@ def read_key(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def private_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, that only their owner may enter.
+
+    ``Path.mkdir(parents=True, mode=…)`` gives the mode to the last folder alone.
+    """
+    for folder in (*reversed(path.parents), path):
+        folder.mkdir(exist_ok=True, mode=0o700)
+
+
 def private_file(path: Path) -> BinaryIO:
     """Open a new file for writing that only its owner may read."""
     return os.fdopen(os.open(path, _OPEN_FLAGS, 0o600), "wb")
