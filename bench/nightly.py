@@ -2,9 +2,9 @@
 
     python bench/nightly.py --rows 1000000 [--scale 10] [--without naive]
 
-Each variant runs in its own process, and its children are counted with it. Look at CPU seconds and ratios of
-one run; wall times of different machines cannot be compared. This process stays small on purpose: Linux counts
-what a parent held when it started a child to the child's peak.
+Each variant runs in its own process, and its children are counted with it. Look at CPU seconds and ratios
+of one run; wall times of different machines cannot be compared. This process stays small on purpose: Linux
+counts what a parent held when it started a child to the child's peak.
 """
 
 from __future__ import annotations
@@ -126,16 +126,15 @@ def run_all(folder: Path, rows: int, without: Sequence[str]) -> list[Cost]:
 
 
 def show(costs: Sequence[Cost]) -> None:
-    """Print one line per variant."""
-    night = next(cost for cost in costs if cost.variant == "wellbridge run")
-    print(
-        f"\n{'variant':<30}{'rows':>12}{'CPU s':>9}{'wall s':>9}{'peak MB':>9}{'rows/CPU s':>12}{'x ours':>8}"
-    )
+    """Print one line per variant; the last column is CPU per row against the first variant."""
+    base = costs[0]
+    print(f"\n{'variant':<30}{'rows':>12}", end="")
+    print(f"{'CPU s':>9}{'wall s':>9}{'peak MB':>9}{'rows/CPU s':>12}{'x first':>9}")
     for cost in costs:
-        ratio = cost.cpu_s / night.cpu_s * night.rows / cost.rows
+        ratio = cost.cpu_s / base.cpu_s * base.rows / cost.rows
         print(
             f"{cost.variant:<30}{cost.rows:>12,}{cost.cpu_s:>9.2f}{cost.wall_s:>9.2f}{cost.peak_mb:>9.0f}"
-            f"{cost.rows / cost.cpu_s:>12,.0f}{ratio:>8.2f}"
+            f"{cost.rows / cost.cpu_s:>12,.0f}{ratio:>9.2f}"
         )
 
 

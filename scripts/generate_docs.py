@@ -70,8 +70,8 @@ def errors() -> str:
     rows = ((code, advice.why, advice.todo) for code, advice in ADVICE.items())
     return (
         f"# Errors\n\n{NOTE}\n"
-        "Every message has five parts: what went wrong, where, why it matters, what to do, and a code. No part "
-        "ever holds what a cell held. What and where depend on the case; the rest is here.\n\n"
+        "Every message has five parts: what went wrong, where, why it matters, what to do, and a code. "
+        "No part ever holds what a cell held. What and where depend on the case; the rest is here.\n\n"
         + table(("Code", "Why it matters", "What to do"), rows)
         + f"\n## Kinds of error\n\n{_exits_of_codes()}"
     )

@@ -101,6 +101,8 @@ def _parts(node: ast.AST | None) -> Sequence[ast.AST | None] | None:
     """Return what a text, or the list it is joined from, is made of; None for what may hold anything."""
     if isinstance(node, ast.ListComp):
         node = ast.GeneratorExp(node.elt, node.generators)
+    if isinstance(node, ast.IfExp):
+        node = ast.BoolOp(ast.Or(), [node.body, node.orelse])
     match node:
         case ast.Constant():
             return ()
@@ -113,9 +115,7 @@ def _parts(node: ast.AST | None) -> Sequence[ast.AST | None] | None:
             return parts
         case ast.FormattedValue(value=part) | ast.Starred(value=part) | ast.GeneratorExp(elt=part):
             return (part,)
-        case (
-            ast.IfExp(body=left, orelse=right) | ast.BinOp(left=left, op=ast.Add() | ast.Mult(), right=right)
-        ):
+        case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult(), right=right):
             return (left, right)
         case ast.Dict(keys=keys, values=parts):
             return (*keys, *parts)

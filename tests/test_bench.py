@@ -1,0 +1,29 @@
+"""The benchmark's files are what it says they are, and all of it still runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from source_tree import REPO
+
+ROWS = 3_000
+
+
+def test_the_benchmark_writes_as_many_rows_as_it_is_asked_for(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, REPO / "bench" / "attendance.py", tmp_path, str(ROWS)], check=True)
+    (file,) = (tmp_path / "sis").iterdir()
+    assert len(file.read_text(encoding="utf-8").splitlines()) == ROWS + 1
+
+
+@pytest.mark.slow
+def test_the_benchmark_finds_every_variant_sound_and_measures_it() -> None:
+    program = [sys.executable, str(REPO / "bench" / "nightly.py"), "--rows", str(ROWS), "--json"]
+    done = subprocess.run(program, check=True, capture_output=True, text=True)
+    costs = json.loads(done.stdout)
+    assert [cost["variant"].split()[0] for cost in costs] == ["bare", "wellbridge", "wellbridge", "naive"]
+    assert all(cost["cpu_s"] > 0 and cost["peak_mb"] > 1 for cost in costs)
