@@ -71,7 +71,7 @@ FLAWS: Final = (
         able=lambda body: "derivedFrom" in body,
     ),
     RecordFlaw("WB-R-010", "Observation", "effectiveDateTime", _without("effectiveDateTime")),
-    RecordFlaw("WB-R-003", "Observation", "", lambda body: orjson.dumps(body)[:-3]),
+    RecordFlaw("WB-R-003", "Observation", "", lambda body: orjson.dumps(body)[:-3], is_copy=True),
     RecordFlaw("WB-R-030", "Observation", "", _again, is_copy=True),
     RecordFlaw("WB-R-031", "Observation", "subject", _stranger, is_copy=True),
     RecordFlaw("WB-R-004", "Observation", "", _unknown_type, is_copy=True),
