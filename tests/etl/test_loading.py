@@ -135,3 +135,10 @@ def test_each_day_belongs_to_one_delivery_in_any_order(store: Store, drawn: list
         if day in said:
             expected.append((day, owner.batch_id))
     assert results == {tuple(expected)}
+
+
+def test_new_row_without_content_counts_as_loaded(store: Store) -> None:
+    _clear(store)
+    rows = _referrals([("a", "1", "x")], "b").with_columns(pl.lit(None, pl.String).alias("referral_type"))
+    assert upsert(store, REFERRAL, rows).len() == 1
+    assert upsert(store, REFERRAL, rows).len() == 0

@@ -141,7 +141,7 @@ def upsert(store: Store, table: sa.Table, rows: pl.DataFrame) -> pl.Series:
                 f"DELETE FROM {quoted(table.name)} t USING incoming i WHERE {_on(table)}", incoming=winners  # noqa: S608
             )
         insert(store, table, winners)
-    return taken.filter(~pl.col("is_same"))["_id"]
+    return taken.filter(pl.col("is_new") | ~pl.col("is_same"))["_id"]
 
 
 def delete(store: Store, table: sa.Table, keys: pl.DataFrame) -> pl.Series:

@@ -13,13 +13,14 @@ from typing import Final
 import polars as pl
 
 from wellbridge.etl.reading import Chunk
+from wellbridge.etl.store import quoted
 from wellbridge.pipelines.nightly.intake import ORPHAN, Batch, prepare
 from wellbridge.pipelines.nightly.night import Night, delivery_of
 from wellbridge.pipelines.nightly.placing import Placing
 from wellbridge.pipelines.site import Feed
 from wellbridge.pipelines.sources.source import source
 from wellbridge.privacy.consent import STANDING_SCHEMA
-from wellbridge.schemas.warehouse import PERSON_TABLES
+from wellbridge.schemas.warehouse import FACTS, PERSON_TABLES
 
 OPEN: Final = "open"
 ROWS_SCHEMA: Final = {"batch_id": pl.String, "file": pl.String, "row": pl.Int64}
@@ -45,15 +46,29 @@ def retry_rows(night: Night, rows: pl.DataFrame) -> int:
         wanted = rows.filter(pl.col("batch_id") == batch.delivery.batch_id).select(
             pl.col("file").alias("_file"), pl.col("row").alias("_row")
         )
-        _read_again(night, batch, wanted)
+        whole = any(resource.is_aggregate for resource in batch.source.resources.values())
+        if whole:
+            _clear(night, batch)
+        _read_again(night, batch, None if whole else wanted)
         placing = Placing(night, batch, replay=True)
         placing.place()
-        done = pl.concat([wanted.clear(), *placing.placed])
+        done = wanted.join(pl.concat([wanted.clear(), *placing.placed]), on=["_file", "_row"], how="semi")
+        if whole:
+            placing.loaded, placing.unchanged = done.height, 0
         _count(night, batch, placing, done)
         _close(night, batch, done, "released")
         night.landing.forget_plain(batch.delivery.batch_id)
         placed += done.height
     return placed
+
+
+def _clear(night: Night, batch: Batch) -> None:
+    """Take a delivery's aggregates out: they are made anew from all its rows."""
+    for table in FACTS:
+        if "batch_id" in table.columns:
+            night.warehouse.run(
+                f"DELETE FROM {quoted(table.name)} WHERE batch_id = ?", [batch.delivery.batch_id]  # noqa: S608
+            )
 
 
 def _count(night: Night, batch: Batch, placing: Placing, done: pl.DataFrame) -> None:
@@ -103,7 +118,7 @@ def follow_consents(night: Night, before: pl.DataFrame) -> None:
     batches = pl.DataFrame({"batch_id": earlier}, schema={"batch_id": pl.String})
     for table in PERSON_TABLES:
         night.warehouse.run(
-            f"DELETE FROM {table.name} t USING batches b, changed c "  # noqa: S608 - our own table names
+            f"DELETE FROM {quoted(table.name)} t USING batches b, changed c "  # noqa: S608 - our own table names
             "WHERE t.batch_id = b.batch_id AND t.subject_key = c.subject_key", batches=batches, changed=changed,
         )
     night.vault.store.run(

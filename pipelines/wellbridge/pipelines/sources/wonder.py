@@ -178,6 +178,6 @@ def _with_limits(frame: pl.DataFrame) -> pl.DataFrame:
 SOURCES: Final[dict[str, Source]] = {
     "wonder": Source(
         kind="wonder", rank=1, read=read, check=check,
-        resources={_RESOURCE: Resource(CONTRACTS["wonder.areas"], shape=shape, delete_from=("indicator",))},
+        resources={_RESOURCE: Resource(CONTRACTS["wonder.areas"], shape=shape)},
     ),
 }

@@ -196,6 +196,6 @@ def _or_none(value: float) -> float | None:
 SOURCES: Final[dict[str, Source]] = {
     "yrbs": Source(
         kind="yrbs", rank=1, read=read, check=check,
-        resources={_RESOURCE: Resource(CONTRACTS["yrbs.students"], shape=shape, delete_from=("indicator",))},
+        resources={_RESOURCE: Resource(CONTRACTS["yrbs.students"], shape=shape, is_aggregate=True)},
     ),
 }
