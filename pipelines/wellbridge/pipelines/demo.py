@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from wellbridge.pipelines.nightly.run import Progress, RunReport, run_night
 from wellbridge.pipelines.site import Site
 from wellbridge.schemas.warehouse import METADATA
 
+# Sums in the warehouse are kept to seven decimals, so that they do not depend on the order of rows.
+_EXACT: Final = 1e-6
 _ROW: Final = ("feed", "file", "row", "rule")
 
 
@@ -100,7 +103,6 @@ def measures_beside_truth(site: Site, truth: Path) -> list[dict[str, Any]]:
 def _beside(measure_id: str, true: dict[str, Any], found: dict[str, Any] | None) -> dict[str, Any]:
     delivered = true.get("delivered", true)
     value = found["value"] if found else None
-    same = value == delivered["value"] or (
-        value is not None and delivered["value"] is not None and abs(value - delivered["value"]) < 1e-9
-    )
+    wanted = delivered["value"]
+    same = value == wanted if value is None or wanted is None else math.isclose(value, wanted, rel_tol=_EXACT)
     return {"measure": measure_id, "warehouse": value, "delivered": delivered["value"], "true": true["value"], "same": same}
