@@ -20,7 +20,7 @@ ACT = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 
 
 def scored(instrument: str, score: float, age: int | None = None) -> tuple[str | None, bool | None]:
-    frame = pl.DataFrame({"instrument": [instrument], "score": [score]}, schema_overrides={"score": pl.Float64})
+    frame = pl.DataFrame({"instrument": [instrument], "score": [float(score)]})
     ages = {} if age is None else {"age": age}
     return frame.select(band(**ages).alias("band"), is_positive(**ages).alias("positive")).row(0)
 
@@ -38,7 +38,8 @@ def test_phq_totals_fall_into_kroenkes_bands_and_are_positive_from_11_in_adolesc
 
 
 @pytest.mark.parametrize(("score", "name", "positive"), [
-    (4, "minimal", False), (10, "mild", False), (11, "moderate", True), (16, "moderate", True), (17, "severe", True),
+    (4, "minimal", False), (10, "mild", False), (11, "moderate", True), (16, "moderate", True),
+    (17, "severe", True),
 ])
 def test_gad7_totals_use_mossmans_adolescent_cut_points(score: float, name: str, positive: bool) -> None:
     assert scored("GAD-7", score) == (name, positive)
@@ -108,7 +109,8 @@ def test_item_nine_is_the_safety_item_of_the_phq() -> None:
     assert phq.is_unsafe({"44250-9": 3}) is None
 
 
-@pytest.mark.parametrize("code", ["42CFRPart2", "42cfrpart2", " 42CFRPart2CD ", "SUD", "ETH", "ETHUD", "OPIOIDUD"])
+@pytest.mark.parametrize(
+    "code", ["42CFRPart2", "42cfrpart2", " 42CFRPart2CD ", "SUD", "ETH", "ETHUD", "OPIOIDUD"])
 def test_a_substance_use_label_makes_a_record_part_2_whatever_its_system(code: str) -> None:
     assert labels.is_part2([("http://anywhere.example/labels", code)])
 
