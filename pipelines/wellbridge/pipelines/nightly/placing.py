@@ -83,9 +83,10 @@ class Placing:
         )
 
     def _remove_by_policy(self, name: str, rows: pl.DataFrame) -> pl.DataFrame:
-        person = self._batch.source.resources[name].contract.person_column()
-        if not self._batch.source.is_partner or person is None or person.defines:
-            return rows  # a record that only brings a person into being stays in the vault, refusal and all
+        if not self._batch.source.is_partner or "subject_key" not in rows.columns:
+            return rows
+        if self._batch.source.resources[name].introduces:
+            return rows
         standing = rows.join(self._night.standing, on="subject_key", how="left", maintain_order="left")
         judged = rows.with_columns(standing.select(removal_rule(standing).alias("rule")))
         out = judged.filter(pl.col("rule").is_not_null())

@@ -133,7 +133,7 @@ SOURCES: Final = {
     "fhir": Source(
         kind="fhir", rank=1, is_partner=True, read=read, check=check,
         resources={
-            "patients": Resource(CONTRACTS["fhir.patients"], shape=_nothing),
+            "patients": Resource(CONTRACTS["fhir.patients"], shape=_nothing, introduces=True),
             "consents": Resource(CONTRACTS["fhir.consents"], shape=_consents, decides=True),
             "responses": Resource(CONTRACTS["fhir.responses"]),
             "screenings": Resource(

@@ -31,6 +31,7 @@ class Resource:
             by row keeps the input's ``_id`` column, so that rows can be counted; an aggregate drops it.
             In a deletes chunk the frame holds key columns only and is not shaped: ``delete_from`` names tables.
         decides: the shape yields ``CONSENT`` only: the rows are decisions about sharing, for the vault.
+        introduces: the rows bring persons into the vault and no fact into the warehouse, so no refusal removes them.
         is_aggregate: the shape needs every row of the delivery, so a held row is tried again with all others.
         delete_from: tables whose rows go when the source deletes the record, matched on the key columns present.
     """
@@ -39,6 +40,7 @@ class Resource:
     table: str | None = None
     shape: Shape | None = None
     decides: bool = False
+    introduces: bool = False
     is_aggregate: bool = False
     delete_from: tuple[str, ...] = ()
 
