@@ -66,7 +66,7 @@ EXCLUSIONARY_DISCIPLINE: Final = Measure(
 
 TIER_STUDENTS: Final = Measure(
     id="tier_students",
-    title="Students by tier of support",
+    title="Students at Tier 2 or 3 of support",
     question="How many students receive more than the support that everyone gets?",
     definition="Students at Tier 2 or Tier 3 today. By tier: the share of all students at each tier; whoever "
                "has no assignment in force is at Tier 1.",

@@ -24,7 +24,10 @@ _NEWEST: Final = """
         WHERE unit = 'percent' AND status = 'reported' AND coalesce(subgroup_dim, 'all') IN ('all', '')
     ) AS ranked WHERE nth = 1 ORDER BY domain, estimate DESC, indicator_id"""
 _DOMAINS: Final = {
-    "risk": "Risk", "protective": "Protection", "consumption": "Substance use", "consequence": "Harm",
+    "risk": "Risk",
+    "protective": "Protection",
+    "consumption": "Substance use",
+    "consequence": "Harm",
     "context": "Context",
 }
 
@@ -44,13 +47,21 @@ def beside(store: Store, measure: Measure, text: str, size: float | None) -> Int
     """Return the measure's district value beside its area indicator, None where there is none."""
     if measure.beside is None:
         return None
-    rows = [row for row in store.frame(_NEWEST).iter_rows(named=True) if row["indicator_id"] == measure.beside]
+    rows = [
+        row for row in store.frame(_NEWEST).iter_rows(named=True) if row["indicator_id"] == measure.beside
+    ]
     if not rows:
         return None
-    own = Interval("This district", f"{measure.title}, {measure.units} counted", size, text, None, None,
-                   is_district=True)
-    drawn = (own, *(_interval(row, f"Area: {row['geo_name'] or row['geo_id']}", row["title"]) for row in rows))
-    return IntervalPlot(f"{measure.id}-beside", f"Beside the area: {rows[0]['title'].lower()}", drawn, _top(drawn))
+    own = Interval(
+        "This district", f"{measure.title}, {measure.units} counted", size, text, None, None, is_district=True
+    )
+    drawn = (
+        own,
+        *(_interval(row, f"Area: {row['geo_name'] or row['geo_id']}", row["title"]) for row in rows),
+    )
+    return IntervalPlot(
+        f"{measure.id}-beside", f"Beside the area: {rows[0]['title'].lower()}", drawn, _top(drawn)
+    )
 
 
 def _interval(row: dict[str, Any], label: str, about: str = "") -> Interval:

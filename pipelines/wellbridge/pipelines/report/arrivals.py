@@ -21,11 +21,14 @@ _LAST_RUN: Final = """
 def arrivals(store: Store) -> dict[str, Any]:
     """Return the page's part about deliveries, as keyword arguments of ``SiteReport``."""
     ever = store.frame("SELECT * FROM run_feed ORDER BY feed, run_id")
-    run_id = store.value(_LAST_RUN)
+    run_id = store.value(_LAST_RUN) or ""
     last = ever.filter((pl.col("run_id") == run_id) & (pl.col("read") > 0))
-    reasons = store.frame("""
+    reasons = store.frame(
+        """
         SELECT rule, feed, sum("rows") AS "rows" FROM run_reason WHERE run_id = ?
-        GROUP BY rule, feed ORDER BY rule, feed""", [run_id])
+        GROUP BY rule, feed ORDER BY rule, feed""",
+        [run_id],
+    )
     lines = [_reason(str(rule), frame) for (rule,), frame in reasons.group_by("rule", maintain_order=True)]
     return {
         "read": words.rows(int(last["read"].sum())),
@@ -40,14 +43,18 @@ def arrivals(store: Store) -> dict[str, Any]:
 
 def _feed(row: dict[str, Any]) -> FeedLine:
     return FeedLine(
-        title=words.feed(row["feed"]), read=words.rows(row["read"]), new=words.rows(row["loaded"]),
-        unchanged=words.rows(row["unchanged"]), held=words.rows(row["held"]), removed=words.rows(row["removed"]),
+        title=words.feed(row["feed"]),
+        read=words.rows(row["read"]),
+        new=words.rows(row["loaded"]),
+        unchanged=words.rows(row["unchanged"]),
+        held=words.rows(row["held"]),
+        removed=words.rows(row["removed"]),
         shares=_shares(row),
     )
 
 
 def _shares(row: dict[str, Any]) -> tuple[tuple[str, float], ...]:
-    """Each part's share in whole percent, made of the counts as they are shown: nothing finer can be measured."""
+    """Each part's share in whole percent, made of the counts as shown: nothing finer can be measured."""
     drawn = {name: 0 if row[name] < words.STEP else words.tens(row[name]) for name in _PARTS}
     whole = max(1, sum(drawn.values()))
     sizes = {name: max(1, round(100 * drawn[name] / whole)) if row[name] else 0 for name in _PARTS}
@@ -60,7 +67,10 @@ def _reason(code: str, frame: pl.DataFrame) -> ReasonLine:
     rule = RULES.get(code)
     title, why, todo = (rule.title, rule.why, rule.todo) if rule else (code, "", "")
     return ReasonLine(
-        code=code, title=words.plain(title), why=why, todo=todo,
+        code=code,
+        title=words.plain(title),
+        why=why,
+        todo=todo,
         feeds=", ".join(words.feed(feed) for feed in frame["feed"].unique().sort()),
         rows=words.rows(int(frame["rows"].sum())),
     )

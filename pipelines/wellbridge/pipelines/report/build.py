@@ -1,4 +1,4 @@
-"""Read the warehouse into the page's model; every number is suppressed and rounded before it is in the model."""
+"""Read the warehouse into the page's model; numbers are suppressed and rounded before they are in it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,17 @@ from wellbridge.pipelines.report.model import Bar, Breakdown, MeasureView, Pilla
 # A delivery of a whole year (a survey) says nothing about how new the children's data are.
 _NEWEST: Final = """
     SELECT max(period_end) FROM batch WHERE status = 'taken' AND period_end - period_start < 364"""
-_FOLDED: Final = frozenset({
-    "race_ethnicity", "sex", "english_learner", "disability", "economically_disadvantaged", "homeless",
-})
-_STEPS: Final = (1, 2, 5, 10, 20, 30, 50, 75, 100)
+_FOLDED: Final = frozenset(
+    {
+        "race_ethnicity",
+        "sex",
+        "english_learner",
+        "disability",
+        "economically_disadvantaged",
+        "homeless",
+    }
+)
+_STEPS: Final = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 25, 30, 40, 50, 60, 80, 100)
 
 
 def build_report(store: Store, *, district: str, min_n: int = 10, as_of: date | None = None) -> SiteReport:
@@ -40,12 +47,21 @@ def build_report(store: Store, *, district: str, min_n: int = 10, as_of: date | 
     """
     today = as_of or store.value(_NEWEST) or date(1970, 1, 1)
     values = _shown(store, min_n).filter(pl.col("period") == school_year(today))
-    schools = dict(store.frame("SELECT school_id, max(school_name) FROM school GROUP BY school_id").iter_rows())
-    views = {m.id: _view(store, m, values.filter(pl.col("measure_id") == m.id), schools) for m in MEASURES.values()}
+    schools = dict(
+        store.frame("SELECT school_id, max(school_name) FROM school GROUP BY school_id").iter_rows()
+    )
+    views = {
+        m.id: _view(store, m, values.filter(pl.col("measure_id") == m.id), schools) for m in MEASURES.values()
+    }
     pillars = (PillarView(p, tuple(views[m.id] for m in MEASURES.values() if m.pillar == p)) for p in PILLARS)
     return SiteReport(
-        district=district, as_of=words.day(today), school_year=school_year(today), min_n=min_n,
-        pillars=tuple(pillars), area=area_plots(store), **arrivals(store),
+        district=district,
+        as_of=words.day(today),
+        school_year=school_year(today),
+        min_n=min_n,
+        pillars=tuple(pillars),
+        area=area_plots(store),
+        **arrivals(store),
     )
 
 
@@ -64,14 +80,20 @@ def _view(store: Store, measure: Measure, values: pl.DataFrame, schools: dict[st
     text, units, state = _headline(measure, whole)
     size = None if whole is None else _bar(measure, whole, "").size
     own = () if measure.own_dimension is None else (measure.own_dimension,)
-    found = [_breakdown(measure, values, name, schools, size) for name in (*own, *measure.dimensions)]
-    kept = [(name, one) for name, one in zip((*own, *measure.dimensions), found, strict=True) if one is not None]
+    groups = {name: _bars(measure, values, name, schools) for name in (*own, *measure.dimensions)}
+    kept = _breakdowns(measure, {name: bars for name, bars in groups.items() if bars}, size)
     return MeasureView(
-        id=measure.id, title=measure.title, question=measure.question, definition=measure.definition,
-        text=text, units=units, state=state,
+        id=measure.id,
+        title=measure.title,
+        question=measure.question,
+        definition=measure.definition,
+        text=text,
+        units=units,
+        state=state,
         first=tuple(one for name, one in kept if name not in _FOLDED),
         more=tuple(one for name, one in kept if name in _FOLDED),
-        beside=beside(store, measure, text, size), facts=_facts(measure),
+        beside=beside(store, measure, text, size),
+        facts=_facts(measure),
     )
 
 
@@ -80,48 +102,71 @@ def _headline(measure: Measure, whole: dict[str, Any] | None) -> tuple[str, str,
         return "no data yet", f"No {measure.units} to count so far.", "none"
     bar = _bar(measure, whole, "")
     if bar.is_hidden:
-        return words.HIDDEN, f"Too few {measure.units} on one side to show.", "hidden"
+        return words.HIDDEN, f"Too few {measure.units} behind it to show.", "hidden"
     per = "of" if measure.kind is Kind.PROPORTION else "over"
-    return bar.text, f"{per} {bar.units} {measure.units}", "seen"
+    return bar.text, f"{per} about {bar.units} {measure.units}", "seen"
 
 
 def _bar(measure: Measure, row: dict[str, Any], label: str) -> Bar:
     if row["is_hidden"] or row["value"] is None:
         return Bar(label, words.HIDDEN, None, "")
     size = words.rounded(measure, row["value"])
-    return Bar(label, words.amount(measure, size), size, f"about {words.tens(row['denominator']):,}")
+    return Bar(label, words.amount(measure, size), size, f"{words.tens(row['denominator']):,}")
 
 
-def _breakdown(
-    measure: Measure, values: pl.DataFrame, dimension: str, schools: dict[str, str], whole: float | None
-) -> Breakdown | None:
+def _bars(measure: Measure, values: pl.DataFrame, dimension: str, schools: dict[str, str]) -> tuple[Bar, ...]:
     found = values.filter(pl.col("dimension") == dimension).iter_rows(named=True)
     named = [(words.member(dimension, row["member"], schools), row) for row in found]
-    if not named:
-        return None
     named.sort(key=lambda pair: words.place(pair[1]["member"], pair[0]))
-    bars = tuple(_bar(measure, row, label) for label, row in named)
-    # The district's share is over other units than a measure's own breakdown where members leave out others.
-    line = None if dimension == measure.own_dimension and measure.own_rest else whole
-    top = _top([bar.size for bar in bars if bar.size is not None] + [line or 0.0])
-    title = f"By {measure.own_title.lower()}" if dimension == measure.own_dimension else words.DIMENSIONS[dimension]
-    return Breakdown(
-        id=f"{measure.id}-{dimension}", title=title, bars=bars, top=top, top_text=words.amount(measure, top),
-        whole=line, whole_text="" if line is None else words.amount(measure, line),
+    return tuple(_bar(measure, row, label) for label, row in named)
+
+
+def _breakdowns(
+    measure: Measure, groups: dict[str, tuple[Bar, ...]], whole: float | None
+) -> list[tuple[str, Breakdown]]:
+    """The measure's pictures: those of the common breakdowns on one axis, so that they can be compared."""
+    sizes = {name: [bar.size for bar in bars if bar.size is not None] for name, bars in groups.items()}
+    shared = _top(
+        [whole or 0.0, *(size for name in sizes if name != measure.own_dimension for size in sizes[name])]
     )
+    found = []
+    for name, bars in groups.items():
+        is_own = name == measure.own_dimension
+        # The district's value leaves out what some groups of such a breakdown hold, so it is no line there.
+        line = None if is_own and measure.own_rest else whole
+        top = _top([line or 0.0, *sizes[name]]) if is_own else shared
+        title = f"By {measure.own_title.lower()}" if is_own else words.DIMENSIONS[name]
+        found.append(
+            (
+                name,
+                Breakdown(
+                    id=f"{measure.id}-{name}",
+                    title=title,
+                    bars=bars,
+                    top=top,
+                    whole=line,
+                    whole_text="" if line is None else words.amount(measure, line),
+                ),
+            )
+        )
+    return found
 
 
 def _top(sizes: list[float]) -> float:
-    """Return a round number at or above every size."""
+    """Return a round number a little above every size."""
     highest, scale = max(sizes, default=0.0), 1.0
-    while highest > 100 * scale:
+    if 95 < highest <= 100:
+        return 100.0
+    while highest * 1.05 > 100 * scale:
         scale *= 10
-    return next(step * scale for step in _STEPS if step * scale >= highest)
+    return next(step * scale for step in _STEPS if step * scale >= highest * 1.05)
 
 
 def _facts(measure: Measure) -> tuple[tuple[str, str], ...]:
     facts = [
-        ("Counted", measure.numerator), ("Out of", measure.denominator), ("Belongs to", measure.pillar),
+        ("Counted", measure.numerator),
+        ("Out of", measure.denominator),
+        ("Belongs to", measure.pillar),
         ("Source", ", ".join(words.plain(name).lower() for name in measure.sources)),
         ("Smallest group shown", f"{measure.min_n} people"),
     ]

@@ -36,7 +36,6 @@ class Breakdown:
         title: heading.
         bars: in the order of the page.
         top: value at the right end of the axis.
-        top_text: the same in words.
         whole: the district's value, drawn as a line; None where hidden.
         whole_text: the same in words.
     """
@@ -45,7 +44,6 @@ class Breakdown:
     title: str
     bars: tuple[Bar, ...]
     top: float
-    top_text: str
     whole: float | None
     whole_text: str
 
@@ -57,7 +55,7 @@ class Breakdown:
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its 95 % confidence interval, both in percent; no interval for the district's own count."""
+    """A value with its 95 % confidence interval, both in percent; none for the district's own count."""
 
     label: str
     note: str

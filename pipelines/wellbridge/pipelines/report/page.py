@@ -1,4 +1,4 @@
-"""Render the page: one HTML file, styles inside, no script, nothing fetched, the same bytes for the same model."""
+"""Render the page: one HTML file, styles inside, no script, nothing fetched, same model same bytes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ PAGE: Final = "district.html"
 def render_site_report(model: SiteReport) -> str:
     """Return the page as HTML, UTF-8, self-contained."""
     style = _resource("page.css")
-    return _environment().get_template("page.html.j2").render(
-        model=model, style=Markup(style), policy=_policy(style)  # noqa: S704 - the package's own file
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(model=model, style=Markup(style), policy=_policy(style))
     )
 
 
@@ -46,13 +48,18 @@ def write_site_report(site: Site) -> Path:
 def _policy(style: str) -> str:
     """Content-Security-Policy: nothing but this one style sheet."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    allowed = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:"
+    return f"{allowed}; base-uri 'none'; form-action 'none'"
 
 
 def _environment() -> Environment:
     return Environment(
-        loader=FunctionLoader(_resource), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True,
+        loader=FunctionLoader(_resource),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
 
 
