@@ -12,7 +12,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from wellbridge.pipelines.synth.district import HISTORY_DAYS, Plan
-from wellbridge.pipelines.synth.people import never_rostered
 from wellbridge.pipelines.synth.stream import Flaw, Layout, Stream
 from wellbridge.pipelines.synth.truth import Truth
 from wellbridge.pipelines.synth.writing import CsvFile
@@ -27,7 +26,7 @@ _FLAWS: Final = (
     Flaw("WB-R-011", "Date", "2026-09-31"),
     Flaw("WB-R-014", "Date", "0206-09-10"),
     Flaw("WB-R-020", "Status", "X"),
-    Flaw("WB-R-031", "Student ID", never_rostered(1, 1)[0], how="stranger"),
+    Flaw("WB-R-031", "Student ID", how="stranger", salt=6),
     Flaw("WB-R-030", "Status", "E", how="again"),
     Flaw("WB-R-001", how="ragged"),
     Flaw("WB-R-002", "Status", how="bytes"),

@@ -103,8 +103,9 @@ class Tally:
             seen = _side(training, side)
             self.add(side, "staff_trained", seen["staff"].n_unique(), members)
             for topic in topics:
-                trained = seen.filter(pl.col("topic") == topic)["staff"].n_unique()
-                self.add(side, "staff_trained", trained, members, topic)
+                about = seen.filter(pl.col("topic") == topic)
+                self.add(side, "staff_trained", about["staff"].n_unique(), members, topic)
+                self.add(side, "training_hours", int(about["halves"].sum()) / 2, members, topic)
             self.add(side, "training_hours", int(seen["halves"].sum()) / 2, members)
 
     def _school(self, side: str, students: pl.DataFrame, seen: Events) -> None:
@@ -139,7 +140,9 @@ class Tally:
                 students.height,
                 str(tier),
             )
-        at_tier_1 = students.height - current.filter(pl.col("tier") > 1).height
+        supported = current.filter(pl.col("tier") > 1).height
+        self.add(side, "tier_students", supported, students.height)
+        at_tier_1 = students.height - supported
         self.add(side, "tier_students", at_tier_1, students.height, "1")
         moved = mine.group_by("index").agg(
             pl.col("tier").first().alias("a"), pl.col("tier").last().alias("b"), pl.len()

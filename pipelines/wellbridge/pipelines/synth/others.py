@@ -54,7 +54,7 @@ OPT_OUTS: Final = Layout(
     (
         Flaw("WB-R-020", "scope", "friends"),
         Flaw("WB-R-032", "withdrawn_date", "2026-07-01"),
-        Flaw("WB-R-031", "student_id", never_rostered(1, 50)[0], how="stranger"),
+        Flaw("WB-R-031", "student_id", how="stranger", salt=7),
     ),
     has_sidecar=False,
     is_partner=False,
@@ -265,6 +265,7 @@ def odd_deliveries(plan: Plan, truth: Truth) -> None:
     rows = [",".join(NEEDS.header), f"NA-OLD-1,{never_rostered(1, 60)[0]},{plan.day_before},food,2,no"]
     path.write_text("\n".join(rows) + "\n", encoding="utf-16")
     sidecar(path)
+    truth.count("needs_assessment", "answers", "held_whole", 1)
     truth.delivery(1, "needs_assessment", name, "WB-D-004", "UTF-16 where UTF-8 was agreed")
     _empty(plan, truth, min(2, plan.nights))
     if plan.nights > 1:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from wellbridge.pipelines.synth.people import never_rostered
 from wellbridge.pipelines.synth.stream import Flaw, Layout
-
-_STRANGER: Final = never_rostered(40, 100)
 
 CASES: Final = Layout(
     "case_management",
@@ -26,7 +23,7 @@ TIERS: Final = Layout(
     (
         Flaw("WB-R-020", "reason", "parent wish"),
         Flaw("WB-R-011", "start_date", "2026-00-10"),
-        Flaw("WB-R-031", "student_id", _STRANGER[1], how="stranger"),
+        Flaw("WB-R-031", "student_id", how="stranger", salt=1),
         Flaw("WB-R-001", how="ragged"),
     ),
 )
@@ -40,7 +37,7 @@ SERVICES: Final = Layout(
         Flaw("WB-R-012", "minutes", "forty"),
         Flaw("WB-R-021", "minutes", "40000"),
         Flaw("WB-R-020", "category", "astrology"),
-        Flaw("WB-R-031", "student_id", _STRANGER[2], how="stranger", fresh="service_id"),
+        Flaw("WB-R-031", "student_id", how="stranger", salt=2, fresh="service_id"),
         Flaw("WB-R-033", "service_date", "2026-06-03"),
         Flaw("WB-R-030", "minutes", "5", how="again"),
         Flaw("WB-R-010", "service_date", ""),
@@ -67,7 +64,7 @@ OST_ATTENDANCE: Final = Layout(
         Flaw("WB-R-012", "hours", "two"),
         Flaw("WB-R-021", "hours", "300"),
         Flaw("WB-R-020", "activity", "napping"),
-        Flaw("WB-R-031", "student_id", _STRANGER[3], how="stranger"),
+        Flaw("WB-R-031", "student_id", how="stranger", salt=3),
         Flaw("WB-R-033", "date", "2026-06-04"),
         Flaw("WB-R-030", "hours", "0.5", how="again"),
         Flaw("WB-R-014", "date", "2926-09-03"),
@@ -93,7 +90,7 @@ TELEHEALTH: Final = Layout(
     (
         Flaw("WB-R-020", "reason", "boredom"),
         Flaw("WB-R-011", "referred_date", "09-2026"),
-        Flaw("WB-R-031", "student_id", _STRANGER[4], how="stranger", fresh="referral_id"),
+        Flaw("WB-R-031", "student_id", how="stranger", salt=4, fresh="referral_id"),
         Flaw("WB-R-010", "status", ""),
         Flaw("WB-R-032", "first_session_date", "2026-07-20", where="first_session_date"),
     ),
@@ -107,6 +104,6 @@ NEEDS: Final = Layout(
         Flaw("WB-R-013", "is_met", "maybe"),
         Flaw("WB-R-020", "domain", "pets"),
         Flaw("WB-R-011", "date", "2026-02-29"),
-        Flaw("WB-R-031", "student_id", _STRANGER[5], how="stranger", fresh="assessment_id"),
+        Flaw("WB-R-031", "student_id", how="stranger", salt=5, fresh="assessment_id"),
     ),
 )

@@ -9,10 +9,12 @@ import numpy as np
 import polars as pl
 
 from wellbridge.pipelines.synth.district import Plan
+from wellbridge.pipelines.synth.people import never_rostered
 from wellbridge.pipelines.synth.truth import Place, Truth
 from wellbridge.pipelines.synth.writing import CsvFile, sidecar
 
 OPTED_OUT: Final = "WB-P-003"
+_STRANGERS: Final = 10_000  # more than the strangers of one stream
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Flaw:
             row for a student number never rostered.
         fresh: the column of the record's own id; a row that is a copy gets a new one.
         where: column that must not be empty for the row to be chosen.
+        salt: of a ``stranger``: which student numbers are taken, so that no two rows share one.
     """
 
     rule: str
@@ -38,6 +41,7 @@ class Flaw:
     how: Literal["cell", "ragged", "bytes", "again", "stranger"] = "cell"
     fresh: str = ""
     where: str = ""
+    salt: int = 0
 
     @property
     def is_copy(self) -> bool:
@@ -183,7 +187,9 @@ class Stream:
         self._number += 1
         if flaw.fresh:
             cells[flaw.fresh] = f"{cells[flaw.fresh]}-{self._number}"
-        if flaw.column and flaw.how != "bytes":
+        if flaw.salt:
+            cells[flaw.column] = never_rostered(1, flaw.salt * _STRANGERS + self._number)[0]
+        elif flaw.column and flaw.how != "bytes":
             cells[flaw.column] = flaw.value
         number = file.raw(_line(file, flaw, list(cells.values())))
         layout = self.layout
