@@ -45,6 +45,7 @@ bench: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python scripts/generate_docs.py
+	$(BIN)/python -m wellbridge.pipelines.measures.document > docs/measures.md
 
 house: $(VENV)/.dev
 	$(BIN)/python scripts/house_report.py

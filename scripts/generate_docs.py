@@ -85,6 +85,7 @@ def index() -> str:
     return (
         f"# Documentation\n\n{NOTE}\n"
         "- [Feeds](feeds.md): what each partner sends, file by file\n"
+        "- [Measures](measures.md): what is measured, of whom, from what\n"
         "- [Rules](rules.md): why a row or a delivery is held or removed\n"
         "- [Errors](errors.md): every error code and what to do\n"
         "- [Exit codes](exit-codes.md): what a scheduler sees\n"
