@@ -163,6 +163,10 @@ ADVICE: Final[dict[str, Advice]] = {
         "A release that does not match its manifest may have been changed after it left.",
         "Do not use the files; build the extract again and compare",
     ),
+    "WB-E-046": Advice(
+        "Protection rests on cells that add up: a table that does not cannot be examined, so it is not released.",
+        "Mend the table: whole counts from zero, each combination once, every margin the sum of its cells",
+    ),
     "WB-E-050": Advice(
         "The warehouse or vault could not be opened, so nothing was read or written.",
         "wellbridge doctor",

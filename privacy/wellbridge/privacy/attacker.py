@@ -1,0 +1,104 @@
+"""The attacker: least and greatest possible value of each hidden cell, from what is published alone.
+
+The attacker knows that counts are whole and not negative, every sum of the release, and every bound that is
+published with a hidden cell. Nothing of the truth enters but the published cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wellbridge.privacy.program import Program
+from wellbridge.privacy.sums import UNBOUNDED, Bools, Floats, Ints, Links
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the attacker holds.
+
+    Attributes:
+        shown: the cells' counts; the content at hidden cells is never read.
+        hidden: which cells are hidden.
+        lower, upper: what is known of a hidden cell (0 and ``UNBOUNDED`` where nothing is).
+        links: every sum.
+    """
+
+    shown: Ints
+    hidden: Bools
+    lower: Ints
+    upper: Ints
+    links: Links
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Least and greatest possible count of every cell; ``UNBOUNDED`` where nothing bounds it above."""
+
+    least: Ints
+    greatest: Ints
+
+
+def attack(published: Published, cells: Bools, *, enough: Ranges | None = None) -> Ranges:
+    """Find the range of each of the ``cells``.
+
+    Args:
+        published: what the attacker holds.
+        cells: which hidden cells to attack.
+        enough: a range of each cell that is wide enough; a cell seen to reach it is not pursued further, which
+            spares most programs. Without it all ranges are exact.
+
+    Returns:
+        Ranges of whole numbers; a cell that is not attacked has the range known before.
+    """
+    least = np.where(published.hidden, published.lower, published.shown)
+    greatest = np.where(published.hidden, published.upper, published.shown)
+    component = published.links.components(published.hidden)
+    for number in np.unique(component[cells & published.hidden]):
+        mine = component == number
+        _attack_component(published, mine, cells & mine, enough, least, greatest)
+    return Ranges(least, greatest)
+
+
+def _attack_component(
+    published: Published, mine: Bools, cells: Bools, enough: Ranges | None, least: Ints, greatest: Ints
+) -> None:
+    numbers = np.flatnonzero(mine)
+    seen_low, seen_high = np.full(len(numbers), UNBOUNDED), np.full(len(numbers), -1)
+    program = _box(published, mine)
+    for place in np.flatnonzero(cells[numbers]):
+        cell = int(numbers[place])
+        for sign in (1.0, -1.0):
+            if enough is not None and _reached(sign, seen_low[place], seen_high[place], enough, cell):
+                continue
+            program.price(int(place), sign)
+            found = program.solve_whole()
+            program.price(int(place), 0.0)
+            if found is None:
+                raise ArithmeticError("the published cells contradict each other")
+            np.minimum(seen_low, found, out=seen_low)
+            np.maximum(seen_high, found, out=seen_high)
+        least[cell] = seen_low[place]
+        # The box's lid: reached only where nothing published bounds the cell.
+        greatest[cell] = UNBOUNDED if seen_high[place] >= _lid(published) else seen_high[place]
+
+
+def _reached(sign: float, low: int, high: int, enough: Ranges, cell: int) -> bool:
+    return bool(low <= enough.least[cell] if sign > 0 else high >= enough.greatest[cell])
+
+
+def _lid(published: Published) -> int:
+    """A count that no cell bounded by what is published can reach."""
+    known = int(published.shown[~published.hidden].max(initial=0))
+    stated = published.upper[published.hidden & (published.upper < UNBOUNDED)]
+    return 4 * (known + int(stated.max(initial=0)) + 1000)
+
+
+def _box(published: Published, mine: Bools) -> Program:
+    links = published.links
+    touched = np.unique(links.row[mine[links.cell]])
+    outside = np.where(published.hidden, 0, published.shown)
+    rhs = -links.residuals(outside)[touched].astype(np.float64)
+    upper: Floats = np.minimum(published.upper[mine], _lid(published)).astype(np.float64)
+    return Program(links.among(mine), rhs, published.lower[mine].astype(np.float64), upper, np.zeros(int(mine.sum())))

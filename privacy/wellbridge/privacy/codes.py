@@ -1,0 +1,64 @@
+"""Record codes: what stands for a child in one agreement's files and nowhere else.
+
+Codes are drawn at random for each agreement and kept in a crosswalk that never leaves the vault. Nothing about the
+child enters a code, and two recipients' codes have nothing in common.
+
+Source: 34 CFR 99.31(b)(2)(iii): a record code "not based on a student's social security number or other personal
+information"; (b)(2)(i): how codes are assigned is not disclosed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final, Protocol
+
+import polars as pl
+
+CODE_BYTES: Final = 16  # a collision among 10⁷ persons has a chance below 10⁻²⁴
+SCHEMA: Final = {"person_key": pl.String, "code": pl.String}
+
+
+class Crosswalk(Protocol):
+    """Where the codes of each agreement are kept."""
+
+    def codes(self, agreement_id: str, person_keys: pl.Series) -> pl.DataFrame:
+        """Return ``person_key, code`` for each distinct key, drawing and keeping codes for keys without one.
+
+        A person keeps the code of an agreement for as long as the crosswalk is kept.
+        """
+        ...
+
+
+def draw(person_keys: pl.Series) -> pl.DataFrame:
+    """Draw a fresh random code for each distinct key: ``person_key, code``."""
+    distinct = person_keys.drop_nulls().unique()
+    text = secrets.token_hex(CODE_BYTES * len(distinct))
+    width = 2 * CODE_BYTES
+    codes = [text[start:start + width] for start in range(0, len(text), width)]
+    return pl.DataFrame({"person_key": distinct, "code": codes}, schema=SCHEMA)
+
+
+class MemoryCrosswalk:
+    """A crosswalk that is forgotten with the process: for releases that nobody will ever extend."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, pl.DataFrame] = {}
+
+    def codes(self, agreement_id: str, person_keys: pl.Series) -> pl.DataFrame:
+        """Return ``person_key, code``; see ``Crosswalk``."""
+        known = self._known.get(agreement_id, pl.DataFrame(schema=SCHEMA))
+        wanted = person_keys.drop_nulls().unique().to_frame("person_key")
+        fresh = draw(wanted.join(known, on="person_key", how="anti")["person_key"])
+        self._known[agreement_id] = pl.concat([known, fresh])
+        return wanted.join(self._known[agreement_id], on="person_key")
+
+
+def replace_keys(frame: pl.DataFrame, crosswalk: Crosswalk, agreement_id: str) -> pl.DataFrame:
+    """Replace ``person_key`` by the agreement's code, first column, rows in the order of the codes.
+
+    The order of random codes says nothing, so the order of the warehouse does not travel on. Rows without a
+    ``person_key`` are left out: nobody can say whose they are.
+    """
+    codes = crosswalk.codes(agreement_id, frame["person_key"])
+    coded = frame.join(codes, on="person_key", how="inner").drop("person_key")
+    return coded.select("code", pl.exclude("code")).sort("code", maintain_order=True)

@@ -1,0 +1,281 @@
+"""Measures by breakdown in which no share or mean says something about a few persons.
+
+A share is shown only where both counts behind it, those with and those without, may be shown. Where one of them is
+small or zero ("nobody", "everybody") and the group is large enough, the share is coded as at most or at least a
+round percentage, so wide that the small count could be one that may be shown. All breakdowns of all measures of a
+release are protected as one system: numbers that must add up are added up by an attacker too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from wellbridge.privacy.linked import Fact, LinkedTables, Need, Reason, tally, unbounded
+from wellbridge.privacy.margins import ALL
+from wellbridge.privacy.sums import UNBOUNDED, Ints
+from wellbridge.schemas.errors import PrivacyError
+
+# Ends in percent. NCES 2011-603 steps by the size of the group (1 % from 300 on, 5 % from 40 on …); here the step
+# also has to leave room for a count that may be shown, which is never finer than the brief for groups below 200.
+ENDS: Final = (1, 2, 5, 10, 20, 25, 30, 40, 50)
+
+EXACT, CODED, HIDDEN = "exact", "coded", "hidden"
+COLUMNS: Final = (
+    "measure_id", "period", "dimension", "member", "denominator", "value", "at_most", "at_least", "shown",
+)
+
+
+@dataclass(frozen=True)
+class ProtectedMeasures:
+    """Protected measures.
+
+    Attributes:
+        table: ``COLUMNS``: ``denominator`` null where hidden; ``value`` where exact (a share from 0 to 1, or a
+            mean), ``at_most`` or ``at_least`` where coded, all null where hidden.
+        reasons: key columns, ``part`` (denominator or value) and ``reason`` of what is hidden; internal.
+        tally: hidden parts by reason.
+    """
+
+    table: pl.DataFrame
+    reasons: pl.DataFrame
+    tally: dict[str, int]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row of a measure with the numbers of its cells; −1 where it has no such cell."""
+
+    facts: dict[str, Any]
+    size: int
+    numerator: int
+    total: int = -1
+    those_with: int = -1
+    those_without: int = -1
+    end: int = UNBOUNDED
+
+
+def protect_measures(
+    table: pl.DataFrame, *, means: Collection[str] = (), min_cell: int = 10, need: Need = Need.STRONG
+) -> ProtectedMeasures:
+    """Protect measures by breakdown.
+
+    Args:
+        table: rows of ``measure_value``: key columns, ``numerator``, ``denominator``, ``persons``; for each measure
+            and period one row of dimension ``all``.
+        means: measures whose numerator is a sum of minutes or hours, not a count.
+        min_cell: smallest count that may stand behind a number (persons and units).
+        need: how uncertain a small count must stay.
+
+    Raises:
+        PrivacyError: WB-E-042 when a cell cannot be protected, WB-E-044 below the floor, WB-E-046 when a measure
+            lacks its ``all`` row or its counts are not whole.
+    """
+    linked = LinkedTables(min_cell=min_cell, need=need)
+    rows = add_measures(linked, table, means=means)
+    linked.settle()
+    return measures_result(linked, rows)
+
+
+def end_percent(size: int, min_cell: int) -> int | None:
+    """Return the end at which a share of a group of ``size`` is coded; None where the group is too small."""
+    return next((end for end in ENDS if end * size // 100 >= min_cell), None)
+
+
+def add_measures(linked: LinkedTables, table: pl.DataFrame, *, means: Collection[str] = ()) -> list[_Row]:
+    """Add measures to a system of linked tables; see ``protect_measures``."""
+    ordered = table.sort("measure_id", "period", "dimension", "member")
+    out: list[_Row] = []
+    for _, group in ordered.group_by(["measure_id", "period"], maintain_order=True):
+        is_mean = group["measure_id"][0] in means
+        out += _Breakdowns(linked, _counted(group, is_mean=is_mean), is_mean=is_mean).rows
+    return out
+
+
+def _counted(group: pl.DataFrame, *, is_mean: bool) -> list[_Row]:
+    rows = []
+    for facts in group.iter_rows(named=True):
+        size, numerator = facts["denominator"], facts["numerator"]
+        if size is None or numerator is None or size < 0 or size != int(size):
+            raise _broken(facts, "A measure's denominator is no whole count.")
+        if not is_mean and (numerator != int(numerator) or not 0 <= numerator <= size):
+            raise _broken(facts, "A share's numerator is no whole part of its denominator.")
+        rows.append(_Row(facts, int(size), 0 if is_mean else int(numerator)))
+    return rows
+
+
+def _broken(facts: dict[str, Any], what: str) -> PrivacyError:
+    return PrivacyError("WB-E-046", what, f"measure {facts['measure_id']} · dimension {facts['dimension']}")
+
+
+class _Breakdowns:
+    """The cells of one measure in one period, with every sum that a reader can make of them."""
+
+    def __init__(self, linked: LinkedTables, rows: list[_Row], *, is_mean: bool) -> None:
+        self.linked, self.is_mean = linked, is_mean
+        wholes = [row for row in rows if row.facts["dimension"] == ALL]
+        if len(wholes) != 1:
+            raise _broken(rows[0].facts, 'A measure has no single row of dimension "all".')
+        if self._is_small(wholes[0]):
+            self.rows = rows  # nothing of it is shown, so there is nothing to add up
+            return
+        self.whole = self._with_cells([wholes[0]], fixed=True)[0]
+        self.rows = [self.whole]
+        for dimension in dict.fromkeys(row.facts["dimension"] for row in rows):
+            if dimension != ALL:
+                self._add_breakdown([row for row in rows if row.facts["dimension"] == dimension])
+
+    def _is_small(self, row: _Row) -> bool:
+        least = self.linked.min_cell
+        return row.size < least or int(row.facts["persons"] or 0) < least
+
+    def _add_breakdown(self, rows: list[_Row]) -> None:
+        members = self._with_cells(rows, fixed=False)
+        self.rows += members
+        sizes, hits = sum(row.size for row in members), sum(row.numerator for row in members)
+        if sizes <= self.whole.size:
+            self._partition(members)
+        elif not self.is_mean and hits == self.whole.size and all(r.size == self.whole.size for r in members):
+            self._composition(members)
+        else:
+            for row in members:  # groups overlap: each stands against everybody else
+                self._partition([row])
+
+    def _partition(self, members: Sequence[_Row]) -> None:
+        """Members that add up to the whole; what is missing is a group that a reader can work out."""
+        rest = self.whole.size - sum(row.size for row in members)
+        hits = self.whole.numerator - sum(row.numerator for row in members)
+        if not self.is_mean and not 0 <= hits <= rest:
+            return  # no group could have these counts, so no reader can subtract them
+        parts = {name: [getattr(row, name) for row in members] for name in ("total", "those_with", "those_without")}
+        if rest:
+            extra = self._virtual(rest, hits)
+            parts = {name: [*cells, cell] for (name, cells), cell in zip(parts.items(), extra, strict=True)}
+        for name, cells in parts.items():
+            if -1 not in cells and getattr(self.whole, name) != -1:
+                self.linked.sums.add_relations(np.array([getattr(self.whole, name)]), np.array([cells]))
+
+    def _composition(self, members: Sequence[_Row]) -> None:
+        """Shares of one whole: those with add up to everybody."""
+        sums = self.linked.sums
+        sums.add_relations(np.array([self.whole.total]), np.array([[row.those_with for row in members]]))
+        for row in members:
+            if row.numerator + self.whole.numerator == self.whole.size:
+                sums.add_relations(np.array([row.those_with]), np.array([[self.whole.those_without]]))
+
+    def _virtual(self, size: int, hits: int) -> tuple[int, int, int]:
+        total = int(self._add([size], virtual=True)[0])
+        if self.is_mean:
+            return total, -1, -1
+        with_, without = (int(cell) for cell in self._add([hits, size - hits], virtual=True))
+        self.linked.sums.add_relations(np.array([total]), np.array([[with_, without]]))
+        return total, with_, without
+
+    def _add(self, counts: list[int], *, virtual: bool) -> Ints:
+        values = np.array(counts, dtype=np.int64)
+        size = len(values)
+        small = [Reason.SMALL if 0 < n < self.linked.min_cell else Reason.SHOWN for n in counts]
+        flags = np.full(size, virtual)
+        nothing = np.zeros(size, dtype=np.bool_)
+        return self.linked.add(values, Fact(small, flags, nothing, nothing, np.zeros(size), unbounded(size)))
+
+    def _with_cells(self, rows: list[_Row], *, fixed: bool) -> list[_Row]:
+        totals = self._totals(rows, fixed=fixed)
+        if self.is_mean:
+            return [_Row(row.facts, row.size, row.numerator, int(n)) for row, n in zip(rows, totals, strict=True)]
+        return [self._split(row, int(total), is_whole=fixed) for row, total in zip(rows, totals, strict=True)]
+
+    def _totals(self, rows: list[_Row], *, fixed: bool) -> Ints:
+        """The denominators' cells: those of a breakdown with the same numbers, where there is one."""
+        by_member = sorted((str(row.facts["member"]), row.size, place) for place, row in enumerate(rows))
+        key: tuple[object, ...] = (rows[0].facts["dimension"], tuple((m, n) for m, n, _ in by_member))
+        if fixed:
+            key = (ALL, rows[0].size)
+        few = any(self._is_small(row) and row.size >= self.linked.min_cell for row in rows)
+        known = None if few else self.linked.known.get(key)
+        if known is None:
+            known = self._new_totals([rows[place] for _, _, place in by_member], fixed=fixed)
+            if not few:
+                self.linked.known[key] = known
+        order = np.argsort([place for _, _, place in by_member])
+        return known[order]
+
+    def _new_totals(self, rows: list[_Row], *, fixed: bool) -> Ints:
+        values = np.array([row.size for row in rows], dtype=np.int64)
+        size = len(rows)
+        return self.linked.add(values, Fact(
+            reason=[Reason.SMALL if self._is_small(row) else Reason.SHOWN for row in rows],
+            virtual=np.zeros(size, dtype=np.bool_),
+            # A mean has no other cell to hide than its denominator.
+            margin=np.full(size, not self.is_mean), fixed=np.full(size, fixed),
+            cost=8 * (1 + np.log1p(values)), upper=unbounded(size),
+        ))
+
+    def _split(self, row: _Row, total: int, *, is_whole: bool) -> _Row:
+        without = row.size - row.numerator
+        counts = np.array([row.numerator, without], dtype=np.int64)
+        least, small = self.linked.min_cell, self._is_small(row)
+        reasons = [
+            Reason.SMALL if small or 0 < n < least else Reason.END if n < least else Reason.SHOWN
+            for n in (row.numerator, without)
+        ]
+        end = None if small or min(counts) >= least else end_percent(row.size, least)
+        bound = UNBOUNDED if end is None else end * row.size // 100
+        cells = self.linked.add(counts, Fact(
+            # The district's own value is the last to be given up.
+            reason=reasons, virtual=np.zeros(2, dtype=np.bool_), margin=np.full(2, is_whole),
+            fixed=np.zeros(2, dtype=np.bool_), cost=(1 + np.log1p(counts)) * (8 if is_whole else 0.5),
+            upper=np.where(counts < least, bound, UNBOUNDED).astype(np.int64),
+        ))
+        self.linked.sums.add_relations(np.array([total]), cells.reshape(1, 2))
+        return _Row(row.facts, row.size, row.numerator, total, int(cells[0]), int(cells[1]),
+                    UNBOUNDED if end is None else end)
+
+
+def measures_result(linked: LinkedTables, rows: Sequence[_Row]) -> ProtectedMeasures:
+    """Return the measures of a settled system."""
+    shown = [_shown(linked, row) for row in rows]
+    schema = {"measure_id": pl.String, "period": pl.String, "dimension": pl.String, "member": pl.String,
+              "denominator": pl.Int64, "value": pl.Float64, "at_most": pl.Float64, "at_least": pl.Float64,
+              "shown": pl.String}
+    hidden = [reason for row in rows for reason in _why(linked, row)]
+    keys = dict.fromkeys((*COLUMNS[:4], "part", "reason"), pl.String)
+    reasons = pl.DataFrame(hidden, schema=keys, orient="row")
+    return ProtectedMeasures(pl.DataFrame(shown, schema=schema, orient="row"), reasons, tally(reasons["reason"]))
+
+
+def _key(row: _Row) -> tuple[str, ...]:
+    return tuple(str(row.facts[name]) for name in COLUMNS[:4])
+
+
+def _shown(linked: LinkedTables, row: _Row) -> tuple[Any, ...]:
+    if row.total == -1 or linked.hidden[row.total]:
+        return (*_key(row), None, None, None, None, HIDDEN)
+    if row.those_with == -1:
+        return (*_key(row), row.size, round(row.facts["numerator"] / row.size, 4), None, None, EXACT)
+    with_hidden, without_hidden = (bool(linked.hidden[cell]) for cell in (row.those_with, row.those_without))
+    if not with_hidden and not without_hidden:
+        return (*_key(row), row.size, round(row.numerator / row.size, 4), None, None, EXACT)
+    if row.end == UNBOUNDED:
+        return (*_key(row), row.size, None, None, None, HIDDEN)
+    if row.numerator < linked.min_cell:
+        return (*_key(row), row.size, None, row.end / 100, None, CODED)
+    return (*_key(row), row.size, None, None, round(1 - row.end / 100, 2), CODED)
+
+
+def _why(linked: LinkedTables, row: _Row) -> list[tuple[str, ...]]:
+    if row.total == -1:
+        return [(*_key(row), part, str(Reason.SMALL)) for part in ("denominator", "value")]
+    out = [(*_key(row), "denominator", str(linked.reason[row.total]))] if linked.hidden[row.total] else []
+    parts = [cell for cell in (row.those_with, row.those_without) if cell != -1 and linked.hidden[cell]]
+    if parts:
+        # Of the two counts behind a share, the one that was hidden first says why.
+        first = sorted((linked.reason[cell] for cell in parts), key=lambda r: r is Reason.COMPLEMENT)[0]
+        out.append((*_key(row), "value", str(first)))
+    elif out:
+        out.append((*_key(row), "value", out[0][-1]))
+    return out
