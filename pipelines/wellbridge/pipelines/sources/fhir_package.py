@@ -47,10 +47,17 @@ class Member:
 
 @dataclass(frozen=True)
 class Package:
-    """A delivery's files in reading order, and the instant they speak for (``None``: not stated)."""
+    """A delivery's files in reading order.
+
+    Attributes:
+        members: the files.
+        as_of: the instant they speak for; None where it is not stated.
+        is_listed: a manifest names them.
+    """
 
     members: tuple[Member, ...]
     as_of: str | None
+    is_listed: bool = True
 
 
 def open_package(delivery: Delivery, settings: Mapping[str, Any]) -> Package:
@@ -72,21 +79,19 @@ def open_package(delivery: Delivery, settings: Mapping[str, Any]) -> Package:
 
 
 def check_counts(package: Package) -> None:
-    """Compare the records of each file with the manifest's count.
+    """Compare the records of each listed file with the manifest's count.
 
     Raises:
-        Deferred: WB-D-002 where a file holds fewer and stops in the middle of a line.
+        Deferred: WB-D-002 where a file stops in the middle of a record.
         Refused: WB-D-008 where it holds more or fewer.
     """
-    for member in package.members:
-        if member.count is None:
-            continue
+    for member in package.members if package.is_listed else ():
         lines, is_whole = _lines(member)
-        if lines == member.count or (member.deletes and sum(_entries(member)) == member.count):
-            continue
-        if lines <= member.count and not is_whole:
+        if not is_whole:
             raise Deferred("WB-D-002", member.name)
-        raise Refused("WB-D-008", member.name, rows=lines)
+        stated = lines if member.count is None else member.count
+        if lines != stated and not (member.deletes and sum(_entries(member)) == stated):
+            raise Refused("WB-D-008", member.name, rows=lines)
 
 
 def _rank(member: Member) -> tuple[bool, int, str]:
@@ -181,7 +186,8 @@ def _unlisted(delivery: Delivery) -> Package:
     files = [(name, path) for name, path in delivery.files.items() if _is_data(name)]
     members = [Member(name, path, sniff(path, name)) for name, path in files]
     log = _named(delivery, LOG)
-    return Package(tuple(sorted(members, key=_rank)), _logged_time(delivery.files[log], log) if log else None)
+    as_of = _logged_time(delivery.files[log], log) if log else None
+    return Package(tuple(sorted(members, key=_rank)), as_of, is_listed=False)
 
 
 def sniff(path: Path, name: str) -> str:
@@ -209,13 +215,21 @@ def _logged_time(path: Path, name: str) -> str | None:
 
 
 def _lines(member: Member) -> tuple[int, bool]:
-    """Return how many lines are not blank, and whether the last one is ended."""
+    """Return how many lines are not blank, and whether the last one is ended or a record all the same."""
     count, last = 0, b"\n"
     with open_expanded(member.path, member.name) as handle:
         for line in handle:
             count += not line.isspace()
             last = line
-    return count, last.endswith(b"\n")
+    return count, last.endswith(b"\n") or _is_record(last)
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        loads_strict(line)
+    except NotStrictJsonError:
+        return False
+    return True
 
 
 def _entries(member: Member) -> Iterator[int]:
