@@ -138,8 +138,8 @@ def _attached() -> str:
     begun = f"EXTRACT(year FROM unit.day - INTERVAL {FIRST_MONTH - 1} MONTH)"
     return " ".join(
         (
-            "SELECT unit.unit_key, unit.member, CAST(unit.numerator AS DECIMAL(18, 6)) AS numerator,",
-            "CAST(unit.denominator AS DECIMAL(18, 6)) AS denominator,",
+            "SELECT unit.unit_key, unit.member, CAST(unit.numerator AS DECIMAL(18, 9)) AS numerator,",
+            "CAST(unit.denominator AS DECIMAL(18, 9)) AS denominator,",
             f"CAST({begun} AS VARCHAR) || '-' ||",
             f"lpad(CAST(({begun} + 1) % 100 AS VARCHAR), 2, '0') AS period,",
             f"coalesce(unit.school_id, learner.school_id, {unknown}) AS school,",

@@ -51,7 +51,8 @@ def build_report(store: Store, *, district: str, min_n: int = 10, as_of: date | 
         store.frame("SELECT school_id, max(school_name) FROM school GROUP BY school_id").iter_rows()
     )
     views = {
-        m.id: _view(store, m, values.filter(pl.col("measure_id") == m.id), schools) for m in MEASURES.values()
+        m.id: _view(store, m, values.filter(pl.col("measure_id") == m.id), schools, min_n)
+        for m in MEASURES.values()
     }
     pillars = (PillarView(p, tuple(views[m.id] for m in MEASURES.values() if m.pillar == p)) for p in PILLARS)
     return SiteReport(
@@ -75,13 +76,16 @@ def _shown(store: Store, min_n: int) -> pl.DataFrame:
     return suppress_for_display(values, min_n, {school: tuple(found) for school, found in bands.iter_rows()})
 
 
-def _view(store: Store, measure: Measure, values: pl.DataFrame, schools: dict[str, str]) -> MeasureView:
+def _view(
+    store: Store, measure: Measure, values: pl.DataFrame, schools: dict[str, str], min_n: int
+) -> MeasureView:
     whole = next(values.filter(pl.col("dimension") == "all").iter_rows(named=True), None)
     text, units, state = _headline(measure, whole)
     size = None if whole is None else _bar(measure, whole, "").size
     own = () if measure.own_dimension is None else (measure.own_dimension,)
     groups = {name: _bars(measure, values, name, schools) for name in (*own, *measure.dimensions)}
-    kept = _breakdowns(measure, {name: bars for name, bars in groups.items() if bars}, size)
+    found = _breakdowns(measure, {name: bars for name, bars in groups.items() if bars}, size)
+    seen = [(name, one) for name, one in found if not one.all_hidden]
     return MeasureView(
         id=measure.id,
         title=measure.title,
@@ -90,10 +94,11 @@ def _view(store: Store, measure: Measure, values: pl.DataFrame, schools: dict[st
         text=text,
         units=units,
         state=state,
-        first=tuple(one for name, one in kept if name not in _FOLDED),
-        more=tuple(one for name, one in kept if name in _FOLDED),
+        first=tuple(one for name, one in seen if name not in _FOLDED),
+        more=tuple(one for name, one in seen if name in _FOLDED),
+        unseen=tuple(one.title for _, one in found if one.all_hidden),
         beside=beside(store, measure, text, size),
-        facts=_facts(measure),
+        facts=_facts(measure, min_n),
     )
 
 
@@ -162,13 +167,13 @@ def _top(sizes: list[float]) -> float:
     return next(step * scale for step in _STEPS if step * scale >= highest * 1.05)
 
 
-def _facts(measure: Measure) -> tuple[tuple[str, str], ...]:
+def _facts(measure: Measure, min_n: int) -> tuple[tuple[str, str], ...]:
     facts = [
         ("Counted", measure.numerator),
         ("Out of", measure.denominator),
         ("Belongs to", measure.pillar),
         ("Source", ", ".join(words.plain(name).lower() for name in measure.sources)),
-        ("Smallest group shown", f"{measure.min_n} people"),
+        ("Smallest group shown", f"{max(min_n, measure.min_n)} people"),
     ]
     facts += [("Set by", parameter.source) for parameter in measure.params]
     return tuple(facts)

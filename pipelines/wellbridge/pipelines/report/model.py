@@ -85,6 +85,7 @@ class MeasureView:
         units: how many it is out of, in words.
         first: breakdowns shown at once.
         more: breakdowns folded away.
+        unseen: headings of breakdowns of which no group may be seen.
         beside: the area indicator it is shown beside.
         facts: name → text of the declaration.
     """
@@ -98,6 +99,7 @@ class MeasureView:
     state: str
     first: tuple[Breakdown, ...]
     more: tuple[Breakdown, ...]
+    unseen: tuple[str, ...]
     beside: IntervalPlot | None
     facts: tuple[tuple[str, str], ...]
 

@@ -33,10 +33,10 @@ DIMENSIONS: Final = {
     "tier": "By tier of support",
     "race_ethnicity": "By race and ethnicity",
     "sex": "By sex",
-    "english_learner": "English learners",
-    "disability": "Students with disabilities",
-    "economically_disadvantaged": "Economic disadvantage",
-    "homeless": "Homeless students",
+    "english_learner": "By English learner status",
+    "disability": "By disability",
+    "economically_disadvantaged": "By economic disadvantage",
+    "homeless": "By homelessness",
 }
 
 _MEMBERS: Final = {
