@@ -15,7 +15,8 @@ from wellbridge.etl.readers.json_records import (
 )
 from wellbridge.etl.reading import Refused
 
-SUITE = sorted((Path(__file__).parents[2] / "../shared/data/hostile/jsontestsuite/test_parsing").glob("*.json"))
+FOLDER = Path(__file__).parents[2] / "../shared/data/hostile/jsontestsuite/test_parsing"
+SUITE = sorted(FOLDER.glob("*.json"))
 # RFC 8259 lets objects repeat a key; which value is meant then is anyone's guess, so they are refused here.
 DOUBLED = {"y_object_duplicated_key.json", "y_object_duplicated_key_and_value.json"}
 

@@ -2,7 +2,7 @@
 
 Two ways that must agree. The fast one looks at a piece of the file as an array: every separator, quote and
 line end at once, and whether each quote stands where RFC 4180 allows one. The slow one matches record by
-record; it runs from the first quote out of place to the end of the piece, and where a backslash escapes.
+record; it runs from the first quote out of place to the end of the piece, and on records with an escape.
 A record that is not well formed is its first line only, and reading goes on at the next line, so that one
 stray quote cannot swallow the rows after it. A quote inside an unquoted cell is text (``5'6"``), as in most
 readers; such a record is rewritten with quotes, so that the parser behind cannot take it otherwise.
@@ -100,31 +100,42 @@ class Scanner:
         data = self._rest + piece
         self._rest = b""
         done = 0
-        if not self._needs_grammar(data):
-            quick, done = self._quick(data)
-            if len(quick):
-                yield quick
-            if done == len(data):
-                return
+        quick, done = self._quick(data)
+        if len(quick):
+            yield quick
+        if done == len(data):
+            return
         yield from self._slow(data[done:], final=final, settled=self._is_only_open(data, done))
-
-    def _needs_grammar(self, data: bytes) -> bool:
-        escape = self._marks.escape
-        return escape is not None and bytes([escape]) in data
 
     def _is_only_open(self, data: bytes, done: int) -> bool:
         return len(data) - done < MAX_RECORD and self._grammar.is_open(data, done)
 
     def _quick(self, data: bytes) -> tuple[Records, int]:
         """Return the records before the first that is out of shape, and the offset behind them."""
-        ends, separators = _shape(data, self._marks)
+        ends, separators = _shape(self._grammar.without_escapes(data), self._marks)
         done = int(ends[-1]) if ends.size else 0
         whole = data if done == len(data) else data[:done]
         faults = np.where(separators == self._fields - 1, FINE, RAGGED).astype(np.uint8)
         if self._fields == 1:
             faults[_blank(whole, ends)] = RAGGED
         _mark_undecodable(whole, ends, faults)
-        return Records(whole, ends, faults), done
+        return self._rewritten(Records(whole, ends, faults)), done
+
+    def _rewritten(self, records: Records) -> Records:
+        """Rewrite the records that hold an escape as RFC 4180."""
+        escape = self._marks.escape
+        if escape is None or bytes([escape]) not in records.data:
+            return records
+        places = np.flatnonzero(np.frombuffer(records.data, np.uint8) == escape)
+        starts, lengths, faults = _starts(records.ends), np.diff(records.ends, prepend=0), records.faults.copy()
+        parts, done = [], 0
+        for index in np.unique(np.searchsorted(records.ends, places, side="right")):
+            start, end = int(starts[index]), int(records.ends[index])
+            if not faults[index]:
+                _, faults[index], text = self._grammar.record(records.data[start:end], 0, self._fields)
+                parts += [records.data[done:start], text]
+                lengths[index], done = len(text), end
+        return Records(b"".join([*parts, records.data[done:]]), np.cumsum(lengths), faults)
 
     def _slow(self, data: bytes, *, final: bool, settled: bool) -> Iterator[Records]:
         if settled and not final:
@@ -202,6 +213,15 @@ class Grammar:
             count = len(cells)
             text = self._plainly(text, cells)
         return found.end(), RAGGED if blank or count != fields else FINE, text
+
+    def without_escapes(self, data: bytes) -> bytes:
+        """Return the data with NUL, which no text holds, in place of each escaped quote or escape.
+
+        In an unquoted cell the same characters are text, and a quote there opens nothing either way.
+        """
+        if self._escape is None or self._escape not in data:
+            return data
+        return data.replace(self._escape * 2, b"\0\0").replace(self._escape + self._quote, b"\0\0")
 
     def next_record(self, data: bytes) -> tuple[int, bytes]:
         """Match the record at the start: (offset behind it or -1, its bytes as they stand)."""
