@@ -42,11 +42,16 @@ def _names(wheel: Path) -> set[str]:
 
 
 def _source_files() -> set[str]:
-    return {
-        path.relative_to(REPO / floor).as_posix()
+    """Return what the wheel must hold: every file but caches, of Python or (hidden folders) of tools."""
+    files = (
+        (path, path.relative_to(REPO / floor))
         for floor in FLOORS
         for path in (REPO / floor / "wellbridge").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix not in {".pyc", ".pyo"}
+    )
+    return {
+        name.as_posix()
+        for path, name in files
+        if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in name.parts)
     }
 
 
