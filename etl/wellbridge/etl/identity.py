@@ -45,12 +45,14 @@ def link(vault: Vault) -> pl.DataFrame:
 
 
 def _people(vault: Vault) -> pl.DataFrame:
-    traits = ", ".join(f"t.{name}" for name in TRAIT_NAMES)
-    raw = vault.store.frame(
-        "SELECT s.subject_key, s.namespace, s.own_person_key, s.person_key, k.source_id, "  # noqa: S608 - our names
-        f"{traits} FROM subject s JOIN source_key k ON k.key = s.subject_key "
-        "LEFT JOIN trait t USING (subject_key)"
+    known = vault.store.frame(
+        "SELECT s.subject_key, s.namespace, s.own_person_key, s.person_key, k.source_id "
+        "FROM subject s JOIN source_key k ON k.key = s.subject_key"
     )
+    traits = vault.store.frame("SELECT subject_key, trait, value FROM trait").pivot(
+        on="trait", on_columns=TRAIT_NAMES, index="subject_key", values="value"
+    )
+    raw = known.join(traits, on="subject_key", how="left")
     letters = [_letters(pl.col(name)).alias(name) for name in ("first_name", "last_name", "address")]
     digits = pl.col("phone").str.replace_all(r"\D", "").str.slice(-10).alias("phone")
     return raw.with_columns(

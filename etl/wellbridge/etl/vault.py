@@ -29,7 +29,7 @@ _T, _I, _D, _B = sa.Text(), sa.BigInteger(), sa.Date(), sa.Boolean()
 SOURCE_KEY = _table("source_key", namespace=_T, source_id=_T, key=_T, is_known=_B)
 SUBJECT = _table("subject", subject_key=_T, namespace=_T, own_person_key=_T, person_key=_T)
 TRAIT_NAMES: Final = tuple(sorted(TRAITS))
-TRAIT = _table("trait", subject_key=_T, **{name: _T for name in TRAIT_NAMES}, version=_T)
+TRAIT = _table("trait", subject_key=_T, trait=_T, value=_T, version=_T)
 CONSENT = _table(
     "consent", feed=_T, consent_id=_T, subject_key=_T, decision=_T, start_date=_D, end_date=_D, is_active=_B, version=_T
 )
@@ -143,33 +143,37 @@ class Vault:
             keys.refresh_persons(persons)
 
     def set_traits(self, traits: pl.DataFrame) -> None:
-        """Keep each subject's newest traits: ``subject_key``, text traits, ``version``; missing traits are null."""
-        newest = traits.sort("version", *[n for n in TRAIT_NAMES if n in traits.columns]).unique(
-            "subject_key", keep="last", maintain_order=True
+        """Keep each subject's newest value of each trait: ``subject_key``, text traits, ``version``.
+
+        Trait by trait, because one record brings the name and another the sex: a missing cell says nothing.
+        """
+        names = [name for name in TRAIT_NAMES if name in traits.columns]
+        long = traits.unpivot(on=names, index=["subject_key", "version"], variable_name="trait", value_name="value")
+        newest = long.drop_nulls("value").sort("version", "value").unique(
+            ["subject_key", "trait"], keep="last", maintain_order=True
         )
-        full = newest.select(
-            "subject_key",
-            *(pl.col(n) if n in newest.columns else pl.lit(None, pl.String).alias(n) for n in TRAIT_NAMES), "version",
-        )
-        newer = self.store.frame(
-            "SELECT i.* FROM incoming i LEFT JOIN trait t USING (subject_key) "
-            "WHERE t.version IS NULL OR i.version >= t.version", incoming=full
-        )
-        self.store.run("DELETE FROM trait WHERE subject_key IN (SELECT subject_key FROM newer)", newer=newer)
-        self.store.run("INSERT INTO trait SELECT * FROM newer", newer=newer)
+        self.replace("trait", ["subject_key", "trait"], newest)
 
     def replace(self, table: str, key: Sequence[str], rows: pl.DataFrame) -> int:
-        """Upsert versioned rows by key, the highest version winning; return how many changed the table."""
+        """Upsert versioned rows by key, the highest version winning; return how many changed the table.
+
+        Of two rows with the same version the one whose content sorts last wins, so that order does not matter.
+        """
+        content = [name for name in rows.columns if name not in {*key, "version"}]
         on = " AND ".join(f"t.{quoted(name)} = i.{quoted(name)}" for name in key)
         newer = self.store.frame(
-            f"SELECT i.* FROM incoming i LEFT JOIN {quoted(table)} t ON {on} "  # noqa: S608
-            "WHERE t.version IS NULL OR i.version > t.version", incoming=rows
+            f"SELECT i.* FROM incoming i LEFT JOIN {quoted(table)} t ON {on} WHERE t.version IS NULL "  # noqa: S608
+            f"OR (i.version, {_text('i', content)}) > (t.version, {_text('t', content)})", incoming=rows,
         )
-        if not newer.height:
-            return 0
-        self.store.run(
-            f"DELETE FROM {quoted(table)} t USING newer i WHERE {on}", newer=newer  # noqa: S608
-        )
-        names = columns_sql(rows.columns)
-        self.store.run(f"INSERT INTO {quoted(table)} ({names}) SELECT {names} FROM newer", newer=newer)  # noqa: S608
+        if newer.height:
+            names = columns_sql(rows.columns)
+            self.store.run(f"DELETE FROM {quoted(table)} t USING newer i WHERE {on}", newer=newer)  # noqa: S608
+            self.store.run(
+                f"INSERT INTO {quoted(table)} ({names}) SELECT {names} FROM newer", newer=newer  # noqa: S608
+            )
         return newer.height
+
+
+def _text(alias: str, names: Sequence[str]) -> str:
+    cells = ", ".join(f"coalesce(CAST({alias}.{quoted(name)} AS VARCHAR), '')" for name in names)
+    return f"concat_ws('|', {cells})"

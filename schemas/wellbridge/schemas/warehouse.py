@@ -267,7 +267,7 @@ RUN_FEED = _table(
     "run_feed", "The identity of a run: read = loaded + unchanged + held + removed", ("run_id", "feed"),
     *(_column(name, kind, P.PLAIN) for name, kind in (
         ("run_id", "text"), ("feed", "text"), ("read", "int"), ("loaded", "int"), ("unchanged", "int"),
-        ("held", "int"), ("removed", "int"),
+        ("held", "int"), ("removed", "int"), ("read_again", "int"),
     )), role="ledger",
 )
 RUN_REASON = _table(

@@ -78,7 +78,7 @@ def _count(night: Night, batch: Batch, placing: Placing, done: pl.DataFrame) -> 
         for (resource, rule), count in _held_reasons(night, batch, done).items():
             night.tally.reasons[batch.feed.name, resource, rule] -= count
     else:
-        night.tally.add(batch.feed.name, read=done.height)
+        night.tally.add(batch.feed.name, read=done.height, read_again=done.height)
     night.tally.add(batch.feed.name, loaded=placing.loaded, unchanged=placing.unchanged, removed=placing.removed)
 
 
@@ -130,7 +130,7 @@ def follow_consents(night: Night, before: pl.DataFrame) -> None:
         placing = Placing(night, batch, replay=True, only=changed)
         placing.place()
         rows = placing.loaded + placing.unchanged + placing.removed
-        night.tally.add(batch.feed.name, read=rows, loaded=placing.loaded, unchanged=placing.unchanged,
+        night.tally.add(batch.feed.name, read=rows, read_again=rows, loaded=placing.loaded, unchanged=placing.unchanged,
                         removed=placing.removed)
         night.landing.forget_plain(batch.delivery.batch_id)
 

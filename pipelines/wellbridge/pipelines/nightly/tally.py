@@ -12,13 +12,18 @@ from wellbridge.schemas.errors import IdentityError
 
 @dataclass
 class Counts:
-    """Source rows of one feed, each in exactly one of the last four."""
+    """Source rows of one feed, each in exactly one of the four after ``read``.
+
+    ``read_again`` says how many of ``read`` came in an earlier delivery and were tried again, because what had held
+    or allowed them changed.
+    """
 
     read: int = 0
     loaded: int = 0
     unchanged: int = 0
     held: int = 0
     removed: int = 0
+    read_again: int = 0
 
     @property
     def adds_up(self) -> bool:
