@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import polars as pl
@@ -33,7 +34,8 @@ def read(delivery: Delivery, settings: Mapping[str, Any]) -> Iterator[Chunk]:
     """Yield every line of every file, once: as a row of a contract, a deletion, a counted or a held row."""
     package = open_package(delivery, settings)
     context = Context(package.as_of, settings)
-    for member in package.members:
+    for found in package.members:
+        member = replace(found, name=f"{delivery.name}/{found.name}")  # as a person finds it in the inbox
         for records in read_ndjson(member.path, name=member.name):
             yield from (_deletions if member.deletes else _resources)(member, records, context).chunks()
 
