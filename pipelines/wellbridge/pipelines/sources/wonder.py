@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
+from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
 import wellbridge.schemas.contracts.wonder  # noqa: F401 - registers the contract
-from wellbridge.etl.readers.completeness import check_complete
+from wellbridge.etl.readers.completeness import check_sidecar, check_text_end
 from wellbridge.etl.readers.wonder import read_wonder
 from wellbridge.etl.reading import Chunk, Delivery, Refused
 from wellbridge.pipelines.sources.source import Resource, Source
@@ -24,6 +25,7 @@ from wellbridge.schemas.contract import CONTRACTS
 
 _RESOURCE: Final = "areas"
 _MULTIPLIER: Final = 100_000.0
+_FOOTER_BYTES: Final = 1 << 16  # the longest footer seen has 8 kB
 _GROUPS: Final = {"County": "county", "State": "state"}
 
 # What the footer must say; the last two keep an area from being left out unseen.
@@ -42,9 +44,21 @@ _WORDS: Final = ("Suppressed", "Missing", "Unreliable", "Not Applicable")
 
 
 def check(delivery: Delivery, settings: Mapping[str, Any]) -> None:
-    """Defer a file whose sidecar does not match or that stops in the middle of a line."""
+    """Defer a file whose sidecar does not match, or that stops before the end of its footer.
+
+    WONDER ends its exports with the closing quote of the last caveat and no line end.
+    """
     for path in delivery.files.values():
-        check_complete(path)
+        if not check_sidecar(path) and not _ends_in_footer(path):
+            check_text_end(path)
+
+
+def _ends_in_footer(path: Path) -> bool:
+    """Say whether the file ends with a whole statement behind the day of the query, so behind all numbers."""
+    with path.open("rb") as handle:
+        handle.seek(max(path.stat().st_size - _FOOTER_BYTES, 0))
+        end = handle.read()
+    return end.endswith(b'"') and b'\n"Query Date: ' in end
 
 
 def status() -> pl.Expr:
