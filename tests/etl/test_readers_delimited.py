@@ -248,8 +248,8 @@ def test_whatever_a_csv_writer_writes_is_read_back_equal(
     assert [row[-1] for row in rows] == list(range(2, 2 + len(table)))
 
 
-atoms = [b"a", b",", b'"', b'""', b"\n", b"\r\n", b"\r", b"\\", b'\\"', b"\xff", b"\xc3\xa9", b'",', b',"', b'\n"',
-         b'"\n', b"1,2\n"]
+atoms = [b"a", b",", b'"', b'""', b"\n", b"\r\n", b"\r", b"\\", b'\\"', b"\xff", b"\xc3\xa9", b'",',
+         b',"', b'\n"', b'"\n', b"1,2\n"]
 hostile = st.lists(st.sampled_from(atoms), max_size=30).map(b"".join)
 
 

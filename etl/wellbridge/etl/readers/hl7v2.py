@@ -20,7 +20,7 @@ import polars as pl
 from wellbridge.etl.readers.text_source import UTF16_MARKS
 from wellbridge.etl.reading import HELD_SCHEMA, Deferred, Refused, held_rows
 
-MAX_FILE: Final = 1 << 27  # bytes; about 60,000 messages, which a district's partners do not send in a night
+MAX_FILE: Final = 1 << 26  # bytes; 30,000 messages, which a district's partner does not send in a night
 
 _ENVELOPE: Final = frozenset({b"FHS", b"BHS", b"BTS", b"FTS"})
 _SEGMENT: Final = re.compile(rb"[A-Z][A-Z0-9]{2}(?![A-Za-z0-9 ])")
@@ -154,7 +154,7 @@ def read_messages(path: Path, *, name: str) -> Hl7File:
 
     Raises:
         Refused: WB-D-001 (no bytes), WB-D-004 (NUL bytes or UTF-16), WB-D-007 (envelopes out of order, or
-            more than 128 MiB) or WB-D-008 (BTS-1 or FTS-1 is not what was read).
+            more than 64 MiB) or WB-D-008 (BTS-1 or FTS-1 is not what was read).
         Deferred: WB-D-002 when a file or batch was opened and not closed.
     """
     lines = list(_lines(_content(path, name)))
@@ -174,12 +174,11 @@ def read_messages(path: Path, *, name: str) -> Hl7File:
 
 
 def _content(path: Path, name: str) -> bytes:
-    with path.open("rb") as handle:
-        data = handle.read(MAX_FILE + 1)
+    if path.stat().st_size > MAX_FILE:
+        raise Refused("WB-D-007", name)
+    data = path.read_bytes()
     if not data.strip():
         raise Refused("WB-D-001", name)
-    if len(data) > MAX_FILE:
-        raise Refused("WB-D-007", name)
     if b"\0" in data or data.startswith(UTF16_MARKS):
         raise Refused("WB-D-004", name)
     return data.removeprefix(codecs.BOM_UTF8)

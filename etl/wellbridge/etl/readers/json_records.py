@@ -106,6 +106,8 @@ def read_json_array(path: Path, *, name: str) -> Iterator[JsonRecords]:
         data = handle.read(MAX_PAGE + 1)
     if not data:
         raise Refused("WB-D-001", name)
+    if len(data) > MAX_PAGE:
+        raise Refused("WB-D-007", name)
     text = data.removeprefix(codecs.BOM_UTF8).strip(b" \t\r\n")
     if text:
         yield _page(text, name)
@@ -210,12 +212,12 @@ def _closed(chunk: JsonRecords, name: str, bad: list[int]) -> JsonRecords:
 def _page(text: bytes, name: str) -> JsonRecords:
     value = None
     try:
-        is_sound = len(text) <= MAX_PAGE
-        value = orjson.loads(text) if is_sound else None
+        value = orjson.loads(text)
+        is_sound = True
     except orjson.JSONDecodeError:
         is_sound = False
     if not is_sound or not isinstance(value, list):
-        raise Refused("WB-D-007", name, rows=sum(1 for _ in _elements(text[:MAX_PAGE])))
+        raise Refused("WB-D-007", name, rows=sum(1 for _ in _elements(text)))
     good = [isinstance(element, dict) for element in value]
     if not _is_shallow(text, value) or not _is_single_keyed(text, value):
         strict = list(_elements(text))

@@ -66,7 +66,7 @@ class _UnsafeError(Exception):
 
 _UNREADABLE: Final = (
     _UnsafeError, zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile, NotImplementedError,
-    RuntimeError, UnicodeError, struct.error, KeyError, ValueError, OverflowError,
+    RuntimeError, UnicodeError, struct.error, LookupError, ValueError, OverflowError,
 )
 
 
@@ -132,11 +132,11 @@ def open_zip(path: Path, *, name: str = "", nested: bool = False, limits: Limits
             leave the folder or equal one another, shared bytes, encryption, links, other packing).
     """
     name = name or path.name
-    _check_end(path, name)
+    count = _check_end(path, name)
     names: list[str] | None = None
     try:
         with zipfile.ZipFile(path) as archive:
-            names = _safe_names(path, archive, nested, limits)
+            names = _safe_names(path, archive, count, nested, limits)
     except _UNREADABLE:
         names = None
     if names is None:
@@ -144,8 +144,8 @@ def open_zip(path: Path, *, name: str = "", nested: bool = False, limits: Limits
     return Package(path, name, names, limits)
 
 
-def _check_end(path: Path, name: str) -> None:
-    """Find the end of central directory, the record that only a complete zip file has."""
+def _check_end(path: Path, name: str) -> int:
+    """Find the end of central directory, the record that only a complete zip file has; return its count."""
     size = path.stat().st_size
     with path.open("rb") as handle:
         start = handle.read(4)
@@ -165,22 +165,26 @@ def _check_end(path: Path, name: str) -> None:
     is_plain = (disk, first_disk, here) == (0, 0, entries) and offset + length == size - len(tail) + at
     if missing or not is_plain or length > _MAX_DIRECTORY:
         raise Refused("WB-D-007", name)
+    return int(entries)
 
 
-def _safe_names(path: Path, archive: zipfile.ZipFile, nested: bool, limits: Limits) -> list[str] | None:
+def _safe_names(
+    path: Path, archive: zipfile.ZipFile, count: int, nested: bool, limits: Limits
+) -> list[str] | None:
     """Return the names of the members, or None when anything in the directory is unsafe."""
     entries = archive.infolist()
-    members = [entry for entry in entries if not (nested and entry.is_dir() and not entry.file_size)]
     folded = {unicodedata.normalize("NFC", entry.orig_filename).casefold() for entry in entries}
     is_safe = (
-        len(entries) <= limits.entries
+        len(entries) == count <= limits.entries
         and len(folded) == len(entries)
         and all(_is_safe_name(entry.orig_filename, nested) for entry in entries)
         and all(_is_safe_entry(entry, limits) for entry in entries)
         and sum(entry.file_size for entry in entries) <= limits.total_bytes
         and not _overlap(path, entries, archive.start_dir)
     )
-    return [entry.filename for entry in members] if is_safe else None
+    is_folder = [entry.orig_filename.endswith("/") and not entry.file_size for entry in entries]
+    names = [entry.filename for entry, skip in zip(entries, is_folder, strict=True) if not skip]
+    return names if is_safe else None
 
 
 def _is_safe_name(name: str, nested: bool) -> bool:

@@ -127,7 +127,8 @@ class Scanner:
         if escape is None or bytes([escape]) not in records.data:
             return records
         places = np.flatnonzero(np.frombuffer(records.data, np.uint8) == escape)
-        starts, lengths, faults = _starts(records.ends), np.diff(records.ends, prepend=0), records.faults.copy()
+        starts, lengths = _starts(records.ends), np.diff(records.ends, prepend=0)
+        faults = records.faults.copy()
         parts, done = [], 0
         for index in np.unique(np.searchsorted(records.ends, places, side="right")):
             start, end = int(starts[index]), int(records.ends[index])
