@@ -107,11 +107,13 @@ def load_agreement(path: Path) -> Agreement:
         raise _refused("An agreement's id is not its file's name.", path, "id")
     if facts["basis"] not in set(Basis):
         raise _refused(f"An agreement's basis must be one of {', '.join(Basis)}.", path, "basis")
-    agreement = Agreement(
+    parts: dict[str, Any] = {
         **{name: _text(facts, name, path) for name in _TEXTS},
         **{name: _names(facts, name, path) for name in _LISTS},
         **{name: _day(facts, name, path) for name in _DATES},
-        basis=Basis(facts["basis"]),
+    }
+    agreement = Agreement(
+        **parts, basis=Basis(facts["basis"]),
         min_cell=_floored(facts, "min_cell", MIN_CELL_FLOOR, path), k=_floored(facts, "k", K_FLOOR, path),
         debarred_until=_day(facts, "debarred_until", path) if facts.get("debarred_until") else None,
     )

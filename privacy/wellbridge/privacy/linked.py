@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from wellbridge.privacy.attacker import Published, Ranges, attack
@@ -137,7 +138,7 @@ class LinkedTables:
         lower = np.zeros_like(values)
         return Task(self.sums, self.up, self.down, lower, self._joined("upper"), cost)
 
-    def _joined(self, name: str) -> np.ndarray:  # type: ignore[type-arg]  # the caller knows which field it asks for
+    def _joined(self, name: str) -> npt.NDArray[Any]:
         return np.concatenate([getattr(fact, name) for fact in self._facts])
 
     def _exposed(self, hidden: Bools) -> int:

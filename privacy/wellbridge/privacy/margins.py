@@ -60,7 +60,8 @@ class Grid:
     def open_axes(self) -> Ints:
         """Return for each cell how many axes are not at their total: 0 for the grand total."""
         parts = [(np.arange(axis.nodes.height) != axis.total).astype(np.int64) for axis in self.axes]
-        return reduce(np.add.outer, parts).reshape(self.counts.shape)
+        summed: Ints = reduce(np.add.outer, parts)
+        return summed.reshape(self.counts.shape)
 
     def add_relations(self, sums: Sums, cells: Ints) -> None:
         """Add every sum of the table; ``cells`` holds the cells' numbers in the grid's shape."""

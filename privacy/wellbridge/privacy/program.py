@@ -10,6 +10,7 @@ from typing import Final
 
 import highspy
 import numpy as np
+import numpy.typing as npt
 
 from wellbridge.privacy.sums import UNBOUNDED, Floats, Ints, Links
 from wellbridge.schemas.errors import PrivacyError
@@ -22,7 +23,7 @@ class Program:
 
     def __init__(self, links: Links, rhs: Floats, lower: Floats, upper: Floats, cost: Floats) -> None:
         _greet()
-        self._model = highspy.Highs()
+        self._model = highspy.Highs()  # type: ignore[no-untyped-call]
         self._model.setOptionValue("output_flag", False)
         self._model.setOptionValue("threads", 1)
         # Without presolve the model stays warm, and "unbounded" is told apart from "infeasible".
@@ -69,7 +70,7 @@ class Program:
         self._kind(columns, highspy.HighsVarType.kContinuous)
         return found
 
-    def _kind(self, columns: Ints, kind: highspy.HighsVarType) -> None:
+    def _kind(self, columns: npt.NDArray[np.int32], kind: highspy.HighsVarType) -> None:
         self._model.changeColsIntegrality(self._size, columns, np.full(self._size, int(kind), dtype=np.uint8))
 
 
@@ -85,7 +86,7 @@ def _greet() -> None:
     kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 1)
-        highspy.Highs()
+        highspy.Highs()  # type: ignore[no-untyped-call]
         ctypes.CDLL(None).fflush(None)
     finally:
         os.dup2(kept, 1)

@@ -76,9 +76,22 @@ def protect_measures(
             lacks its ``all`` row or its counts are not whole.
     """
     linked = LinkedTables(min_cell=min_cell, need=need)
-    rows = add_measures(linked, table, means=means)
+    added = add_measures(linked, table, means=means)
     linked.settle()
-    return measures_result(linked, rows)
+    return measures_result(linked, added)
+
+
+@dataclass(frozen=True)
+class MeasureTables:
+    """Measures that are part of a system of linked tables.
+
+    Attributes:
+        rows: the rows with their cells.
+        adding_up: measure, period and dimension of breakdowns whose members add up to the whole exactly.
+    """
+
+    rows: list[_Row]
+    adding_up: list[tuple[str, str, str]]
 
 
 def end_percent(size: int, min_cell: int) -> int | None:
@@ -86,13 +99,15 @@ def end_percent(size: int, min_cell: int) -> int | None:
     return next((end for end in ENDS if end * size // 100 >= min_cell), None)
 
 
-def add_measures(linked: LinkedTables, table: pl.DataFrame, *, means: Collection[str] = ()) -> list[_Row]:
+def add_measures(linked: LinkedTables, table: pl.DataFrame, *, means: Collection[str] = ()) -> MeasureTables:
     """Add measures to a system of linked tables; see ``protect_measures``."""
     ordered = table.sort("measure_id", "period", "dimension", "member")
-    out: list[_Row] = []
+    out = MeasureTables([], [])
     for _, group in ordered.group_by(["measure_id", "period"], maintain_order=True):
         is_mean = group["measure_id"][0] in means
-        out += _Breakdowns(linked, _counted(group, is_mean=is_mean), is_mean=is_mean).rows
+        measure = _Breakdowns(linked, _counted(group, is_mean=is_mean), is_mean=is_mean)
+        out.rows.extend(measure.rows)
+        out.adding_up.extend(measure.adding_up)
     return out
 
 
@@ -117,6 +132,7 @@ class _Breakdowns:
 
     def __init__(self, linked: LinkedTables, rows: list[_Row], *, is_mean: bool) -> None:
         self.linked, self.is_mean = linked, is_mean
+        self.adding_up: list[tuple[str, str, str]] = []
         wholes = [row for row in rows if row.facts["dimension"] == ALL]
         if len(wholes) != 1:
             raise _broken(rows[0].facts, 'A measure has no single row of dimension "all".')
@@ -138,6 +154,9 @@ class _Breakdowns:
         self.rows += members
         sizes, hits = sum(row.size for row in members), sum(row.numerator for row in members)
         if sizes <= self.whole.size:
+            if (sizes, hits) == (self.whole.size, self.whole.numerator):
+                facts = members[0].facts
+                self.adding_up.append((facts["measure_id"], facts["period"], facts["dimension"]))
             self._partition(members)
         elif not self.is_mean and hits == self.whole.size and all(r.size == self.whole.size for r in members):
             self._composition(members)
@@ -236,8 +255,9 @@ class _Breakdowns:
                     UNBOUNDED if end is None else end)
 
 
-def measures_result(linked: LinkedTables, rows: Sequence[_Row]) -> ProtectedMeasures:
+def measures_result(linked: LinkedTables, tables: MeasureTables) -> ProtectedMeasures:
     """Return the measures of a settled system."""
+    rows = tables.rows
     shown = [_shown(linked, row) for row in rows]
     schema = {"measure_id": pl.String, "period": pl.String, "dimension": pl.String, "member": pl.String,
               "denominator": pl.Int64, "value": pl.Float64, "at_most": pl.Float64, "at_least": pl.Float64,

@@ -82,11 +82,14 @@ def _given(measure: Measure) -> dict[str, str]:
         for place, parameter in enumerate(measure.params, start=4)
     )
     return {
-        "clock": "SELECT CAST($1 AS DATE) AS as_of, CAST($2 AS DATE) AS year_start, "
-        "CAST($3 AS DATE) AS year_end",
+        "clock": _CLOCK,
         "given": f"SELECT {names or '0 AS nothing'}",
     }
 
+
+_CLOCK: Final = (
+    "SELECT CAST($1 AS DATE) AS as_of, CAST($2 AS DATE) AS year_start, CAST($3 AS DATE) AS year_end"
+)
 
 # What is known today of each current student. Of two assignments begun on one day the more intensive holds.
 _LEARNER: Final = {
@@ -195,3 +198,35 @@ _RESULT: Final = """
 SELECT period, dimension, member, numerator, denominator, persons,
        numerator / nullif(denominator, 0) AS value
 FROM counted WHERE denominator > 0"""
+
+
+def learners(store: Store, as_of: date) -> pl.DataFrame:
+    """Return every current student in the words of the breakdowns.
+
+    Returns:
+        ``person_key, school`` and the other common breakdowns as text that is never null.
+    """
+    first, last = bounds(as_of)
+    members = ", ".join(f"coalesce({_text(name)}, '{NOT_REPORTED}') AS {name}" for name in _ATTACHED)
+    steps = {"clock": _CLOCK, **_LEARNER}
+    relations = ",\n".join(f"{name} AS ({body})" for name, body in steps.items())
+    sql = "".join((
+        "WITH ", relations, f" SELECT person_key, coalesce(school_id, '{NOT_REPORTED}') AS school, ", members,
+        " FROM learner ORDER BY person_key",
+    ))
+    return store.frame(sql, [as_of, first, last])
+
+
+def unit_rows(store: Store, measure: Measure, as_of: date) -> pl.DataFrame:
+    """Return a measure's unit rows about children: ``person_key, numerator, denominator`` (Float64).
+
+    Rows of the measure's own breakdown are left out.
+    """
+    first, last = bounds(as_of)
+    steps = {**_given(measure), **_LEARNER, "unit": measure.sql}
+    relations = ",\n".join(f"{name} AS ({body})" for name, body in steps.items())
+    sql = "".join((
+        "WITH ", relations, " SELECT person_key, CAST(numerator AS DOUBLE) AS numerator, ",
+        "CAST(denominator AS DOUBLE) AS denominator FROM unit WHERE member IS NULL AND person_key IS NOT NULL",
+    ))
+    return store.frame(sql, [as_of, first, last, *(parameter.value for parameter in measure.params)])

@@ -1,0 +1,191 @@
+"""The data files of a release, protected, each with what its dictionary, its manifest and its re-check need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Final
+
+import polars as pl
+
+from wellbridge.etl.store import Store
+from wellbridge.pipelines.extract_columns import RECORD_COLUMNS, student_rows
+from wellbridge.pipelines.extract_definitions import CountSpec, ExtractDefinition
+from wellbridge.pipelines.measures.measure import Kind
+from wellbridge.pipelines.measures.registry import MEASURES
+from wellbridge.privacy.cells import CountTable, Protected, add_counts, counts_result, settle_counts
+from wellbridge.privacy.codes import Crosswalk, replace_keys
+from wellbridge.privacy.linked import LinkedTables
+from wellbridge.privacy.margins import ALL, crossed
+from wellbridge.privacy.records import Anonymised, Hierarchy, k_anonymise
+from wellbridge.privacy.shares import HIDDEN, MeasureTables, ProtectedMeasures, add_measures, measures_result
+from wellbridge.schemas.classes import PrivacyClass
+
+MEASURES_FILE: Final = "measures.csv"
+RECORDS_FILE: Final = "records.csv"
+# One sentence for every hidden cell: which of them is the small one must not be learnt from the list.
+WHY_CELL: Final = "fewer persons than the minimum cell, nobody or everybody, or needed so that no such cell follows"
+WHY_PERSON: Final = "too few others are alike on the quasi-identifiers"
+WHY_COLUMN: Final = "coarsened so that every child is one of at least k alike"
+
+_COUNT_WORDS: Final = {"n": ("Students; blank where hidden", "count")}
+_MEASURE_WORDS: Final = {
+    "measure_id": ("Measure, defined below under its id", "id"),
+    "period": ("School year", "YYYY-YY"),
+    "dimension": ("Breakdown", f"name; {ALL} for the district"),
+    "member": ("Member of the breakdown", f"{ALL} for the district"),
+    "denominator": ("What the measure counts out of; blank where hidden", "count"),
+    "value": ("Share from 0 to 1, or a mean in the measure's unit; blank where coded or hidden", "number"),
+    "at_most": ("The share is this or less; stands where the exact share would show a small count", "0 to 1"),
+    "at_least": ("The share is this or more; stands where the exact share would show a small count", "0 to 1"),
+    "shown": ("Whether the value is exact, coded as an end, or hidden", "exact, coded, hidden"),
+}
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One protected data file of a release.
+
+    Attributes:
+        name: file name.
+        frame: what is released.
+        facts: the manifest's entry, without columns and rows.
+        dictionary: column, type, meaning, privacy class, values.
+        suppressed: what, cell, count, why. Never a value, and never which hidden cell is the small one.
+        hidden: counts for the manifest.
+        reasons: hidden cells by reason; internal, for the ledger.
+    """
+
+    name: str
+    frame: pl.DataFrame
+    facts: Mapping[str, Any]
+    dictionary: Sequence[tuple[str, str, str, str, str]]
+    suppressed: Sequence[tuple[str, str, int | None, str]]
+    hidden: Mapping[str, int]
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+
+def aggregate_files(store: Store, definition: ExtractDefinition, as_of: date, min_cell: int) -> list[DataFile]:
+    """Protect all tables of an extract together and return them.
+
+    Raises:
+        PrivacyError: WB-E-042 when a cell cannot be protected.
+    """
+    linked = LinkedTables(min_cell=min_cell)
+    counts = [_counted(linked, store, spec, as_of) for spec in definition.counts]
+    measures = add_measures(linked, _measure_rows(store, definition), means=_means(definition))
+    settle_counts(linked, counts)
+    out = [
+        _count_file(spec, table, counts_result(linked, table))
+        for spec, table in zip(definition.counts, counts, strict=True)
+    ]
+    return [*out, _measure_file(definition, measures, measures_result(linked, measures))] if measures.rows else out
+
+
+def _counted(linked: LinkedTables, store: Store, spec: CountSpec, as_of: date) -> CountTable:
+    rows = student_rows(store, as_of, spec.columns)
+    table = crossed(rows, dimensions=spec.dimensions, hierarchies=spec.hierarchies)
+    return add_counts(linked, table, spec.dimensions, "n", spec.hierarchies)
+
+
+def _measure_rows(store: Store, definition: ExtractDefinition) -> pl.DataFrame:
+    rows = store.frame("SELECT measure_id, period, dimension, member, numerator, denominator, persons FROM measure_value")
+    return rows.filter(
+        pl.col("measure_id").is_in(list(definition.measures)) & pl.col("dimension").is_in([ALL, *definition.dimensions])
+    )
+
+
+def _means(definition: ExtractDefinition) -> set[str]:
+    return {name for name in definition.measures if MEASURES[name].kind is Kind.MEAN}
+
+
+def _count_file(spec: CountSpec, table: CountTable, found: Protected) -> DataFile:
+    hidden = found.table.filter(pl.col("n").is_null())
+    return DataFile(
+        name=f"{spec.name}.csv", frame=found.table,
+        facts={"kind": "counts", "title": spec.title, "count": "n",
+               "axes": [list(axis.columns) for axis in table.grid.axes]},
+        dictionary=[*(_record_words(name) for name in spec.columns), _words("n", "integer", _COUNT_WORDS, "sensitive")],
+        suppressed=_hidden_cells(hidden, table.columns),
+        hidden={"cells": found.table.height, "hidden": hidden.height}, reasons=found.tally,
+    )
+
+
+def _measure_file(definition: ExtractDefinition, tables: MeasureTables, found: ProtectedMeasures) -> DataFile:
+    means = _means(definition)
+    hidden = found.table.filter(pl.col("shown") == HIDDEN)
+    types = {name: "number" for name in ("value", "at_most", "at_least")} | {"denominator": "integer"}
+    words = [_words(name, types.get(name, "text"), _MEASURE_WORDS, "sensitive" if name in types else "plain")
+             for name in found.table.columns]
+    meant = [(f"measure_id={name}", "measure", MEASURES[name].definition, "sensitive", MEASURES[name].unit)
+             for name in definition.measures]
+    return DataFile(
+        name=MEASURES_FILE, frame=found.table,
+        facts={"kind": "measures", "title": "Measures by breakdown", "means": sorted(means),
+               "adding_up": [list(entry) for entry in tables.adding_up]},
+        dictionary=[*words, *meant],
+        suppressed=_hidden_cells(hidden, ("measure_id", "period", "dimension", "member")),
+        hidden={"cells": found.table.height, "hidden": hidden.height,
+                "coded": found.table.height - hidden.height - int((found.table["shown"] == "exact").sum())},
+        reasons=found.tally,
+    )
+
+
+def record_file(
+    store: Store, definition: ExtractDefinition, as_of: date, k: int, crosswalk: Crosswalk, agreement_id: str
+) -> DataFile:
+    """Return the k-anonymous record file of an extract.
+
+    Raises:
+        PrivacyError: WB-E-043 when k cannot be reached.
+    """
+    rows = student_rows(store, as_of, definition.columns)
+    quasi = _quasi(definition)
+    found = k_anonymise(
+        rows, quasi=quasi, k=k, max_suppressed=definition.max_suppressed, per_person="person_key",
+        weights=definition.weights,
+    )
+    # Codes are drawn for children who leave, not for those who are left out.
+    coded = replace_keys(found.table, crosswalk, agreement_id)
+    return DataFile(
+        name=RECORDS_FILE, frame=coded,
+        facts={"kind": "records", "title": definition.title, "code": "code", "quasi": sorted(quasi),
+               "levels": found.node, "classes": {str(size): n for size, n in found.classes.items()},
+               "loss": found.loss},
+        dictionary=[("code", "text", "Random code of the child under this agreement, in no other file", "key", "hex"),
+                    *(_record_words(name, found.node.get(name)) for name in definition.columns)],
+        suppressed=_left_out(found), hidden={"persons": found.persons, "hidden": found.suppressed},
+        reasons={"class below k": found.suppressed},
+    )
+
+
+def _quasi(definition: ExtractDefinition) -> dict[str, Hierarchy]:
+    """Every quasi-identifier that is released, whether the definition names it or not."""
+    classed = {name for name in definition.columns if RECORD_COLUMNS[name].privacy is PrivacyClass.QUASI}
+    return {name: definition.quasi.get(name, Hierarchy())
+            for name in definition.columns if name in classed or name in definition.quasi}
+
+
+def _left_out(found: Anonymised) -> list[tuple[str, str, int | None, str]]:
+    recoded = [("column coarsened", name, level, WHY_COLUMN) for name, level in found.node.items() if level]
+    return [("children left out", "", found.suppressed, WHY_PERSON), *recoded]
+
+
+def _hidden_cells(hidden: pl.DataFrame, names: Sequence[str]) -> list[tuple[str, str, int | None, str]]:
+    cells = [("cell", "; ".join(f"{name}={row[name]}" for name in names), None, WHY_CELL)
+             for row in hidden.iter_rows(named=True)]
+    return [("cells hidden", "", len(cells), WHY_CELL), *cells]
+
+
+def _record_words(name: str, level: int | None = None) -> tuple[str, str, str, str, str]:
+    column = RECORD_COLUMNS[name]
+    values = f"{column.values}, not reported" if not level else f"coarsened to level {level}"
+    return (name, "text", column.meaning, str(column.privacy), values)
+
+
+def _words(
+    name: str, kind: str, words: Mapping[str, tuple[str, str]], privacy: str
+) -> tuple[str, str, str, str, str]:
+    meaning, values = words[name]
+    return (name, kind, meaning, privacy, values)

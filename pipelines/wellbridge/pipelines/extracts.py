@@ -1,0 +1,263 @@
+"""Releases: build an extract under an agreement, list what was released, and check a release again.
+
+A release is a folder that appears whole or not at all. Before anything is read the agreement must be in force and
+list every element; before anything appears, the built files are re-checked by the auditor's own verifier.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import io
+import os
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from wellbridge.etl.store import Store
+from wellbridge.pipelines.extract_definitions import AGGREGATE, ExtractDefinition, load_definition, load_definitions
+from wellbridge.pipelines.extract_tables import DataFile, aggregate_files, record_file
+from wellbridge.pipelines.measures.registry import MEASURES
+from wellbridge.privacy.agreements import Agreement, check_elements, in_force
+from wellbridge.privacy.codes import Crosswalk
+from wellbridge.privacy.formula import neutralise
+from wellbridge.privacy.manifest import NAME, NOTICE, build_manifest, manifest_bytes, read_manifest, verify
+from wellbridge.privacy.policy import policy_hash
+from wellbridge.schemas.errors import PrivacyError
+
+DICTIONARY: Final = "data_dictionary.csv"
+SUPPRESSED: Final = "suppressed.csv"
+README: Final = "README.txt"
+_BUILDING: Final = ".building-"
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release.
+
+    Attributes:
+        path: its folder.
+        extract, kind, agreement, created: as its manifest says.
+        digest: of its manifest.
+        rows: rows of each data file.
+        hidden: for each data file, counts of what is hidden.
+        reasons: for each data file, hidden cells by reason. Known at building only: for the ledger, not for the
+            recipient, since it narrows what the hidden cells can be.
+    """
+
+    path: Path
+    extract: str
+    kind: str
+    agreement: str
+    created: str
+    digest: str
+    rows: Mapping[str, int]
+    hidden: Mapping[str, Mapping[str, int]]
+    reasons: Mapping[str, Mapping[str, int]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the release for a JSON document."""
+        return {
+            "path": str(self.path), "extract": self.extract, "kind": self.kind, "agreement": self.agreement,
+            "created": self.created, "digest": self.digest, "rows": dict(self.rows),
+            "hidden": {name: dict(counts) for name, counts in self.hidden.items()},
+        }
+
+
+def build(
+    definition: ExtractDefinition, agreement: Agreement, warehouse: Store, crosswalk: Crosswalk, out_dir: Path,
+    now: datetime, *, as_of: date | None = None,
+) -> Release:
+    """Build a release and publish it in ``out_dir``.
+
+    Args:
+        definition: what the extract holds.
+        agreement: the agreement it names.
+        warehouse: opened for reading.
+        crosswalk: where the agreement's record codes are kept; asked only for children who are released.
+        out_dir: the folder of releases.
+        now: the system's clock, UTC; the ledger's latest time counts when it is later.
+        as_of: newest day the data speak for; the warehouse's where not given.
+
+    Raises:
+        PrivacyError: WB-E-040 without an agreement in force, WB-E-041 for an element it does not list, WB-E-042
+            or WB-E-043 when protection is impossible; nothing is written then.
+    """
+    if definition.agreement != agreement.id:
+        raise PrivacyError("WB-E-040", "The extract names another agreement.", f"extracts/{definition.id}.toml")
+    in_force(agreement, now, ledger_time(warehouse))
+    check_elements(agreement, definition.elements)
+    day = as_of or data_day(warehouse)
+    min_cell = max(agreement.min_cell, definition.min_cell, *(MEASURES[name].min_n for name in definition.measures))
+    k = max(agreement.k, definition.k)
+    if definition.kind == AGGREGATE:
+        files = aggregate_files(warehouse, definition, day, min_cell)
+    else:
+        files = [record_file(warehouse, definition, day, k, crosswalk, agreement.id)]
+    return _publish(definition, agreement, files, out_dir, now, day, min_cell, k)
+
+
+def ledger_time(warehouse: Store) -> datetime | None:
+    """Return the latest time in the ledger, UTC; None in an empty one."""
+    found: datetime | None = warehouse.frame("SELECT max(happened_at) AS at FROM ledger_event")["at"][0]
+    return found
+
+
+def data_day(warehouse: Store) -> date:
+    """Return the newest day that a taken delivery speaks for; deliveries for a whole year do not move it.
+
+    Raises:
+        PrivacyError: WB-E-042 when no delivery was taken yet.
+    """
+    found: date | None = warehouse.frame(
+        "SELECT max(period_end) AS day FROM batch WHERE status = 'taken' AND period_end - period_start < 364"
+    )["day"][0]
+    if found is None:
+        raise PrivacyError("WB-E-042", "The warehouse holds nothing to release yet.", "", todo="wellbridge run")
+    return found
+
+
+def list_releases(out_dir: Path) -> list[Release]:
+    """Return the releases of a folder, oldest first; folders without a readable manifest are left out."""
+    found = [_described(path) for path in sorted(out_dir.iterdir()) if not path.name.startswith(".")] if (
+        out_dir.is_dir()) else []
+    return sorted((release for release in found if release is not None), key=lambda r: (r.created, r.path.name))
+
+
+def verify_release(path: Path) -> list[str]:
+    """Return the violations of a release, empty when it is sound; see ``wellbridge.privacy.verifier``."""
+    return verify(path)
+
+
+def _described(path: Path) -> Release | None:
+    manifest = read_manifest(path) if path.is_dir() else None
+    return None if manifest is None else _release(path, manifest, {})
+
+
+def _release(path: Path, manifest: Mapping[str, Any], reasons: Mapping[str, Mapping[str, int]]) -> Release:
+    return Release(
+        path, manifest["extract"], manifest["kind"], manifest["agreement"]["id"], manifest["created"],
+        manifest["digest"], {table["file"]: table["rows"] for table in manifest["tables"]},
+        manifest["suppression"], reasons,
+    )
+
+
+def _publish(
+    definition: ExtractDefinition, agreement: Agreement, files: Sequence[DataFile], out_dir: Path, now: datetime,
+    day: date, min_cell: int, k: int,
+) -> Release:
+    contents, formulas = _contents(definition, agreement, files, day)
+    manifest = build_manifest(
+        extract=definition.id, title=definition.title, kind=definition.kind, agreement=agreement, now=now,
+        files=contents, tables=[_table_facts(file) for file in files], dictionary=DICTIONARY,
+        suppression={file.name: dict(file.hidden) for file in files}, policy_sha256=policy_hash(),
+        code_version=importlib.metadata.version("wellbridge"), min_cell=min_cell, k=k, formulas=formulas,
+    )
+    name = f"{definition.id}_{manifest['created'][:10]}_{manifest['digest'][:12]}"
+    path = _write_whole(out_dir, name, {**contents, NAME: manifest_bytes(manifest)})
+    return _release(path, manifest, {file.name: file.reasons for file in files})
+
+
+def _table_facts(file: DataFile) -> dict[str, Any]:
+    return {"file": file.name, **file.facts, "columns": file.frame.columns, "rows": file.frame.height}
+
+
+def _contents(
+    definition: ExtractDefinition, agreement: Agreement, files: Sequence[DataFile], day: date
+) -> tuple[dict[str, bytes], dict[str, dict[str, int]]]:
+    contents, formulas = {}, {}
+    for file in files:
+        safe, changed = neutralise(file.frame)
+        contents[file.name] = safe.write_csv().encode()
+        if changed:
+            formulas[file.name] = changed
+    contents[DICTIONARY] = _csv(
+        ("file", "column", "type", "meaning", "privacy_class", "values"),
+        [(file.name, *words) for file in files for words in file.dictionary],
+    )
+    contents[SUPPRESSED] = _csv(
+        ("file", "what", "cell", "count", "why"), [(file.name, *row) for file in files for row in file.suppressed]
+    )
+    contents[README] = _readme(definition, agreement, files, day).encode()
+    return contents, formulas
+
+
+def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
+    text = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    safe, _ = neutralise(pl.DataFrame(text, schema=dict.fromkeys(header, pl.String), orient="row"))
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(safe.iter_rows())
+    return out.getvalue().encode()
+
+
+def _readme(definition: ExtractDefinition, agreement: Agreement, files: Sequence[DataFile], day: date) -> str:
+    data = "\n".join(f"  {file.name:<24}{file.facts['title']} ({file.frame.height} rows)" for file in files)
+    return f"""{definition.title}
+
+Data through {day.isoformat()}, released to {agreement.recipient} under agreement {agreement.id}
+({agreement.citation}). To be destroyed by {agreement.destruction_date.isoformat()}.
+
+{data}
+  {DICTIONARY:<24}what every column means
+  {SUPPRESSED:<24}what was hidden or coarsened, and why
+  {NAME:<24}hashes and settings; wellbridge extract verify checks them
+
+A blank count or value is hidden. It is not zero, and hidden cells are not necessarily small. Cells that a
+spreadsheet could run as a formula begin with an apostrophe.
+
+NOTICE OF 34 CFR 99.33
+{NOTICE}
+"""
+
+
+def _write_whole(out_dir: Path, name: str, contents: Mapping[str, bytes]) -> Path:
+    """Write the files aside, re-check them, then publish the folder by renaming it.
+
+    Raises:
+        PrivacyError: WB-E-042 when the re-check finds a violation; nothing is published then.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    aside = out_dir / f"{_BUILDING}{secrets.token_hex(8)}"
+    aside.mkdir(mode=0o700)
+    try:
+        for file, content in contents.items():
+            _write(aside / file, content)
+        problems = verify(aside)
+        if problems:
+            raise PrivacyError("WB-E-042", f"The re-check found {len(problems)} violation(s).", " · ".join(problems))
+        _sync(aside)
+        target = out_dir / name
+        if target.exists():
+            return target  # the same content was published before: nothing changes
+        aside.rename(target)
+        _sync(out_dir)
+        return target
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+__all__ = ["ExtractDefinition", "Release", "build", "list_releases", "load_definition", "load_definitions",
+           "verify_release"]
