@@ -60,7 +60,7 @@ class Batch:
     source: Source
     delivery: Delivery
     prepared: list[Prepared] = field(default_factory=list)
-    seen: dict[str, pl.Series] = field(default_factory=dict)
+    keys: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
     next_id: int = 0
 
 
@@ -95,6 +95,7 @@ def prepare_delivery(night: Night, feed: Feed, source: Source, delivery: Deliver
         for chunk in source.read(delivery, feed.settings):
             prepare(night, batch, chunk)
             night.progress(feed.name, "read", batch.next_id)
+        _hold_duplicates(night, batch)
     except (Refused, Deferred) as refusal:
         verdict = refusal
     except SafeError:
@@ -159,7 +160,7 @@ def prepare(night: Night, batch: Batch, chunk: Chunk, *, replay: bool = False, h
         _spool(night, batch, chunk.resource, frame, deletes=True)
         return
     split = validate(parse(chunk.rows, contract, batch.feed.settings.get("codes")), contract)
-    split = _once(batch, contract, _in_period(batch.delivery, contract, split))
+    split = _in_period(batch.delivery, contract, split)
     records = _record_keys(night, batch, contract, chunk, split.held)
     if holds:
         night.hold(batch.delivery, chunk.resource, split.held, record_keys=records, replay=replay)
@@ -170,7 +171,9 @@ def prepare(night: Night, batch: Batch, chunk: Chunk, *, replay: bool = False, h
     if not contract.loads:
         _read_for_keys_only(night, batch, chunk.resource, split.kept, replay=replay)
         return
-    frame = _keyed(night, batch, _numbered(batch, split.kept), contract, contract.columns)
+    numbered = _numbered(batch, split.kept)
+    _note_keys(batch, contract, numbered)
+    frame = _keyed(night, batch, numbered, contract, contract.columns)
     frame = _hold_orphans(night, batch, chunk.resource, contract, frame, replay=replay, holds=holds)
     _remember_traits(night, contract, frame)
     known = deidentify(frame, contract)
@@ -202,18 +205,32 @@ def _held_apart(split: Split, faulty: pl.DataFrame, column: str | None, rule: st
     return Split(kept, pl.concat([split.held, lines]))
 
 
-def _once(batch: Batch, contract: Contract, split: Split) -> Split:
-    """Hold every row but the first of each key (and version) of the delivery."""
+def _note_keys(batch: Batch, contract: Contract, rows: pl.DataFrame) -> None:
+    """Remember each row's key (and version) as a number, to find duplicates once the delivery is read."""
     names = [*contract.key, *([contract.version] if contract.version else [])]
-    if not contract.key or not split.kept.height:
-        return split
-    key = split.kept.select(pl.struct(names).hash(seed=7).alias("key"))["key"]
-    first = key.is_first_distinct()
-    earlier = batch.seen.get(contract.name)
-    if earlier is not None:
-        first = first & ~key.is_in(earlier.implode())
-    batch.seen[contract.name] = key.filter(first) if earlier is None else pl.concat([earlier, key.filter(first)])
-    return split if first.all() else _held_apart(split, split.kept.filter(~first), None, "WB-R-030")
+    if contract.key and rows.height:
+        batch.keys.setdefault(contract.name, []).append(
+            rows.select("_id", pl.struct(names).hash(seed=7).alias("key"))
+        )
+
+
+def _hold_duplicates(night: Night, batch: Batch) -> None:
+    """Hold every row but the first of each key of the delivery; in one pass, so that it costs the same per row."""
+    for parts in batch.keys.values():
+        keys = pl.concat(parts)
+        if keys["key"].n_unique() == keys.height:
+            continue
+        later = keys.filter(~pl.col("key").is_first_distinct()).select("_id")
+        for prepared in batch.prepared:
+            rows = prepared.rows()
+            faulty = rows.join(later, on="_id", how="semi")
+            if faulty.height and prepared.resource != PRESENCE:
+                lines = faulty.select(
+                    "_file", "_row", pl.lit(None, pl.String).alias("column"), pl.lit("WB-R-030").alias("rule")
+                )
+                night.hold(batch.delivery, prepared.resource, lines)
+                prepared.replace(rows.join(later, on="_id", how="anti", maintain_order="left"))
+    batch.keys.clear()
 
 
 def _key_columns(contract: Contract) -> list[Column]:

@@ -161,8 +161,12 @@ def _text(days: pl.DataFrame) -> pl.DataFrame:
 
 
 def _mistaken(rows: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    """Return the rows as first sent: one present child in 200 is wrongly marked absent."""
-    wrong = pl.Series(rng.random(rows.height) < 0.005) & (rows["Status"] == "P")
+    """Return the rows as first sent: one present child in 200, and the first one, is wrongly marked absent.
+
+    At least one, because a restated file with the same bytes would be the same delivery.
+    """
+    present = rows["Status"] == "P"
+    wrong = present & (pl.Series(rng.random(rows.height) < 0.005) | (present.cum_sum() == 1))
     return rows.with_columns(pl.when(wrong).then(pl.lit("A")).otherwise("Status").alias("Status"))
 
 
