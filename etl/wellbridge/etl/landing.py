@@ -1,6 +1,7 @@
-"""The landing store: each delivery copied once, sealed, under the hash of its content.
+"""The landing store: each delivery copied once, sealed, under the hash of its name and content.
 
-The same bytes twice are one delivery. A small stat cache tells files that were taken already without reading them,
+The same bytes twice under the same name are one delivery. Under another name they are another one: two days without
+a row are the same bytes, and so is a file that was held for its name and comes again with the right one. A small stat cache tells files that were taken already without reading them,
 so that a night with nothing new costs next to nothing; the warehouse's ``batch`` table stays the authority.
 This module imports no data library, so that such a night does not pay for one.
 """
@@ -166,7 +167,7 @@ class Landing:
         private_folder(self._work)
 
     def copy(self, arrival: Arrival) -> tuple[str, Mapping[str, Path]]:
-        """Copy a delivery to the private work folder; return its content hash and member → path.
+        """Copy a delivery to the private work folder; return its batch id and member → path.
 
         What is hashed is what will be read: a file that changes afterwards is another delivery.
         """
@@ -180,7 +181,7 @@ class Landing:
         sidecar = arrival.path.with_name(arrival.path.name + ".done")
         if sidecar.is_file():
             (staging / sidecar.name).write_bytes(sidecar.read_bytes())
-        batch_id = hash_members(hashes)
+        batch_id = batch_id_of(arrival, hashes)
         place = self._work / batch_id
         if place.exists():
             shutil.rmtree(place)
@@ -236,12 +237,13 @@ def _copy_and_hash(source: BinaryIO, target: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def hash_members(hashes: Mapping[str, str]) -> str:
-    """Return the content hash of a delivery: over its members' names and hashes, or the one file's own."""
-    if len(hashes) == 1:
-        return next(iter(hashes.values()))
-    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(hashes.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()
+def batch_id_of(arrival: Arrival, hashes: Mapping[str, str]) -> str:
+    """Return a delivery's id: a hash over its feed, what its name declares, and its members' names and hashes."""
+    name = arrival.path.name
+    period = read_period(name)
+    claim = [arrival.feed, period.stream, period.start, period.end, period.revision, name.partition(".")[2].lower()]
+    content = sorted(hashes.items()) if arrival.is_folder else sorted(hashes.values())
+    return hashlib.sha256(json.dumps([claim, content], default=str).encode()).hexdigest()
 
 
 def _sync_file(file: BinaryIO) -> None:

@@ -26,7 +26,7 @@ class Delivery:
         stream: the name before its date, e.g. ``attendance``; deliveries of one stream restate each other.
         period_start, period_end: the days it speaks for; None where the name has no date.
         revision: 1 for the first, from ``_r2`` onwards for restated ones.
-        batch_id: SHA-256 of its content, hex.
+        batch_id: SHA-256 of its feed, what its name declares, and its content; hex.
         files: member name (relative, with "/") → readable path. A single file has one member, its own name.
     """
 

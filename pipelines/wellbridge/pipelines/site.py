@@ -73,7 +73,7 @@ class Site:
 
     @property
     def landing(self) -> Path:
-        """Sealed deliveries by content hash."""
+        """Sealed deliveries by batch id."""
         return self.state / "landing"
 
     @property

@@ -6,7 +6,7 @@ it is not declared to DuckDB as a constraint, because its index would have to st
 
 System columns of every fact: ``subject_key`` (random key of the source's record of a person),
 ``person_key`` (random key of the person), ``version`` (orders what was said about the same key),
-``batch_id`` (content hash of the delivery). Area indicators have no person column at all.
+``batch_id`` (hash of the delivery's feed, name and content). Area indicators have no person column at all.
 """
 
 from __future__ import annotations
@@ -277,7 +277,7 @@ RUN_REASON = _table(
     )), role="ledger",
 )
 BATCH = _table(
-    "batch", "Deliveries taken, by content hash", ("batch_id",),
+    "batch", "Deliveries taken, by hash of feed, name and content", ("batch_id",),
     *(_column(name, kind, P.PLAIN) for name, kind in (
         ("batch_id", "text"), ("feed", "text"), ("stream", "text"), ("period_start", "date"),
         ("period_end", "date"), ("revision", "int"), ("file_name", "text"), ("run_id", "text"),
