@@ -68,17 +68,9 @@ def derive_students(store: Store) -> int:
 
 def _steps() -> dict[str, str]:
     return {
-        "said": _said(),
-        "bulk_day": _bulk_day(),
-        "presence": _PRESENCE,
-        "ended": _ENDED,
-        "word": _WORD,
-        "change": _CHANGE,
-        "status": _STATUS,
-        "stated": _stated(),
-        "known": _known(),
-        "marked": _marked(),
-        "span": _SPAN,
+        "said": _said(), "bulk_day": _bulk_day(), "presence": _PRESENCE, "ended": _ENDED, "word": _WORD,
+        "change": _CHANGE, "status": _STATUS, "stated": _stated(), "news": _news(), "told": _told(),
+        "known": _known(), "marked": _MARKED, "span": _SPAN,
     }
 
 
@@ -144,8 +136,13 @@ _CHANGE: Final = """
              - coalesce(lag(CASE WHEN is_active THEN 0 ELSE 1 END) OVER word_order, 0) AS ended
     FROM word WINDOW word_order AS (PARTITION BY person_key, roster ORDER BY day)"""
 
+# Only the days on which a roster begins to speak, ends a student or takes one back.
 _STATUS: Final = """
-    SELECT person_key, day, sum(spoken) AS spoken, sum(ended) AS ended FROM change GROUP BY person_key, day"""
+    SELECT person_key, day, sum(spoken) AS spoken, sum(ended) AS ended
+    FROM change GROUP BY person_key, day
+    HAVING sum(spoken) <> 0 OR sum(ended) <> 0"""
+
+_ALL: Final = f"ROW({', '.join(ATTRIBUTE_NAMES)})"
 
 
 def _stated() -> str:
@@ -157,37 +154,45 @@ def _stated() -> str:
     return " ".join(("SELECT person_key, day,", attributes, "FROM said GROUP BY person_key, day"))
 
 
+def _news() -> str:
+    """Of what was stated, what differs from the day before: a roster repeats itself every night.
+
+    A repeated statement changes no last value, so leaving it out changes nothing but the work.
+    """
+    return " ".join((
+        "SELECT person_key, day,", ", ".join(ATTRIBUTE_NAMES),
+        "FROM (SELECT *, row_number() OVER days = 1 OR", _ALL, "IS DISTINCT FROM lag(", _ALL, ") OVER days AS is_news FROM stated",
+        "WINDOW days AS (PARTITION BY person_key ORDER BY day)) AS compared WHERE is_news",
+    ))
+
+
+def _told() -> str:
+    """One row for each person and day on which a value or a status may change."""
+    attributes = ", ".join(f"news.{name}" for name in ATTRIBUTE_NAMES)
+    return " ".join((
+        "SELECT coalesce(status.person_key, news.person_key) AS person_key,",
+        "coalesce(status.day, news.day) AS day,",
+        "spoken, ended,", attributes,
+        "FROM status FULL JOIN news ON news.person_key = status.person_key AND news.day = status.day",
+    ))
+
+
 def _known() -> str:
-    """One row for each person and day on which anything was said: what is then known of the person."""
-    attributes = ", ".join(
-        f"last_value(stated.{name} IGNORE NULLS) OVER past AS {name}" for name in ATTRIBUTE_NAMES
-    )
-    return " ".join(
-        (
-            "SELECT status.person_key, status.day,",
-            "sum(spoken) OVER past > 0 AND sum(ended) OVER past = 0 AS is_active,",
-            attributes,
-            "FROM status LEFT JOIN stated",
-            "ON stated.person_key = status.person_key AND stated.day = status.day",
-            "WINDOW past AS (PARTITION BY status.person_key ORDER BY status.day",
-            "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)",
-        )
-    )
+    """The same rows with what is then known of the person: status and the last value of each attribute."""
+    attributes = ", ".join(f"last_value({name} IGNORE NULLS) OVER past AS {name}" for name in ATTRIBUTE_NAMES)
+    return " ".join((
+        "SELECT person_key, day,",
+        "coalesce(sum(spoken) OVER past, 0) > 0 AND coalesce(sum(ended) OVER past, 0) = 0 AS is_active,",
+        attributes, "FROM told",
+        "WINDOW past AS (PARTITION BY person_key ORDER BY day",
+        "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)",
+    ))
 
 
-def _marked() -> str:
-    """Mark the days on which a span ends or begins."""
-    names = ("is_active", *ATTRIBUTE_NAMES)
-    differs = " OR ".join(f"{name} IS DISTINCT FROM lag({name}) OVER days" for name in names)
-    return " ".join(
-        (
-            "SELECT *, row_number() OVER days = 1 OR",
-            differs,
-            "AS is_boundary FROM known",
-            "WINDOW days AS (PARTITION BY person_key ORDER BY day)",
-        )
-    )
-
+_MARKED: Final = f"""
+    SELECT *, row_number() OVER days = 1 OR is_active IS DISTINCT FROM lag(is_active) OVER days
+              OR {_ALL} IS DISTINCT FROM lag({_ALL}) OVER days AS is_boundary
+    FROM known WINDOW days AS (PARTITION BY person_key ORDER BY day)"""  # noqa: S608 - our own column names
 
 _SPAN: Final = """
     SELECT *, lead(day) OVER (PARTITION BY person_key ORDER BY day) AS valid_to
