@@ -22,7 +22,7 @@ from sqlalchemy.schema import CreateTable
 from wellbridge.etl.failpoint import reach
 from wellbridge.schemas.errors import StoreError
 
-MEMORY_LIMIT: Final = "2GB"  # the rest spills to the state folder, so memory stays flat in delivery size
+MEMORY_LIMIT: Final = "1GB"  # the rest spills to the state folder, so memory stays flat in delivery size
 
 
 def quoted(name: str) -> str:

@@ -33,7 +33,7 @@ def demo(directory: Path | None, students: int, nights: int, seed: int, as_json:
         measures_beside_truth,
         run_nights,
     )
-    from wellbridge.pipelines.extracts import build_all
+    from wellbridge.pipelines.releases import build_all
     from wellbridge.pipelines.report import write_site_report
     from wellbridge.pipelines.site import init_site
     from wellbridge.pipelines.synth.generate import generate

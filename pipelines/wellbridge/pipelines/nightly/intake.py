@@ -6,6 +6,7 @@ last member must leave no half behind. Its prepared rows wait in files of the ni
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,8 +39,8 @@ class Prepared:
     deletes: bool
 
     def rows(self) -> pl.DataFrame:
-        """Read the rows back."""
-        return pl.read_ipc(self.path)
+        """Read the rows back: into memory, because a mapped file would count and stay as memory of the whole night."""
+        return pl.read_ipc(io.BytesIO(self.path.read_bytes()))
 
     def replace(self, rows: pl.DataFrame) -> None:
         """Put other rows in their place."""

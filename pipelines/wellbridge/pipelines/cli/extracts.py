@@ -1,0 +1,87 @@
+"""``wellbridge extract``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wellbridge.pipelines.cli.output import command, document, json_option, project_option, show_json, table
+from wellbridge.pipelines.site import load_site
+from wellbridge.schemas.errors import ConfigurationError, Exit
+
+
+@click.group()
+def extract() -> None:
+    """Build, verify or list releases."""
+
+
+def _facts(release: Any) -> dict[str, Any]:
+    return {
+        "extract": release.extract, "kind": release.kind, "agreement": release.agreement, "created": release.created,
+        "rows": release.rows, "hidden": release.hidden, "digest": release.digest, "path": str(release.path),
+    }
+
+
+@extract.command("build")
+@click.argument("name", required=False)
+@click.option("--all", "everything", is_flag=True, help="Build every extract of the site.")
+@project_option
+@json_option
+@command
+def extract_build(name: str | None, everything: bool, project: Path, as_json: bool) -> Exit:
+    """Build an extract under the agreement it names.
+
+    No agreement in force, no file: exit 14. What is built is published whole, in a folder of its own.
+    """
+    from wellbridge.pipelines.releases import build_release, definitions
+
+    site = load_site(project)
+    if not name and not everything:
+        raise ConfigurationError("WB-E-012", "No extract was named.", f"known: {', '.join(definitions(site))}")
+    built = [build_release(site, each) for each in ([name] if name else definitions(site))]
+    if as_json:
+        show_json(document(Exit.DONE, releases=[_facts(release) for release in built]))
+    else:
+        for release in built:
+            click.echo(f"{release.extract} ({release.kind}) for agreement {release.agreement}: {release.path}")
+            click.echo(table([
+                {"file": file, "rows": rows, **release.hidden.get(file, {})} for file, rows in release.rows.items()
+            ]))
+    return Exit.DONE
+
+
+@extract.command("list")
+@project_option
+@json_option
+@command
+def extract_list(project: Path, as_json: bool) -> Exit:
+    """List releases, the oldest first, each with its path."""
+    from wellbridge.pipelines.extracts import list_releases
+
+    found = [_facts(release) for release in list_releases(load_site(project).releases)]
+    if as_json:
+        show_json(document(Exit.DONE, releases=found))
+    else:
+        click.echo(table(found, ["extract", "kind", "agreement", "created", "path"]))
+    return Exit.DONE
+
+
+@extract.command("verify")
+@click.argument("path", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@json_option
+@command
+def extract_verify(path: Path, as_json: bool) -> Exit:
+    """Check a release from its files alone: hashes, columns, small cells, margins and groups. Exit 18 on a violation."""
+    from wellbridge.pipelines.extracts import verify_release
+
+    violations = verify_release(path)
+    code = Exit.VERIFY if violations else Exit.DONE
+    if as_json:
+        show_json(document(code, path=str(path), violations=violations))
+    elif violations:
+        click.echo("\n".join(f"VIOLATION {violation}" for violation in violations))
+    else:
+        click.echo("The release is as it was built, and keeps what it promises.")
+    return code

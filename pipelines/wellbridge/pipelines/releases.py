@@ -1,0 +1,67 @@
+"""Releases of a site: its definitions, agreements and stores brought together, each build an event of the ledger."""
+
+from __future__ import annotations
+
+import difflib
+from datetime import UTC, datetime
+from pathlib import Path
+
+from wellbridge.etl.crosswalk import VaultCrosswalk
+from wellbridge.etl.lock import run_lock
+from wellbridge.etl.store import Store, open_store
+from wellbridge.etl.vault import VAULT
+from wellbridge.pipelines.extract_definitions import ExtractDefinition, load_definitions
+from wellbridge.pipelines.extracts import Release, build
+from wellbridge.pipelines.site import Site
+from wellbridge.privacy.agreements import Agreement, load_agreements
+from wellbridge.schemas.errors import ConfigurationError, PrivacyError
+from wellbridge.schemas.warehouse import METADATA
+
+
+def definitions(site: Site) -> dict[str, ExtractDefinition]:
+    """Return the site's extract definitions, by id."""
+    return load_definitions(site.root / "extracts")
+
+
+def build_release(site: Site, extract_id: str, *, now: datetime | None = None) -> Release:
+    """Build one extract under the agreement it names, and write that to the ledger.
+
+    Raises:
+        ConfigurationError: WB-E-015 when there is no such definition.
+        PrivacyError: the privacy gate refused; nothing was written.
+    """
+    known = definitions(site)
+    if extract_id not in known:
+        near = difflib.get_close_matches(extract_id, known, n=3)
+        raise ConfigurationError("WB-E-015", "There is no extract of that name.", f"near: {', '.join(near)}" if near else "")
+    definition = known[extract_id]
+    agreement = _agreement(site, definition)
+    clock = now or datetime.now(UTC)
+    with (
+        run_lock(site.lock), open_store(site.warehouse, METADATA) as warehouse, open_store(site.vault, VAULT) as vault,
+    ):
+        with vault.transaction():
+            release = build(definition, agreement, warehouse, VaultCrosswalk(vault), site.releases, clock)
+        _write_event(warehouse, release, clock)
+    return release
+
+
+def _agreement(site: Site, definition: ExtractDefinition) -> Agreement:
+    found = load_agreements(site.root / "policy" / "agreements").get(definition.agreement)
+    if found is None:
+        raise PrivacyError(
+            "WB-E-040", "The agreement that the extract names is not on file.", f"extract {definition.id}"
+        )
+    return found
+
+
+def _write_event(warehouse: Store, release: Release, now: datetime) -> None:
+    warehouse.run(
+        "INSERT INTO ledger_event SELECT coalesce(max(seq), 0) + 1, ?, 'extract.build', NULL, ? FROM ledger_event",
+        [now.replace(tzinfo=None), f"{release.extract} · {release.agreement} · {release.digest}"],
+    )
+
+
+def build_all(site: Site) -> list[Path]:
+    """Build every extract of a site; return the folders of the releases."""
+    return [build_release(site, extract_id).path for extract_id in definitions(site)]
