@@ -112,6 +112,8 @@ class LinkedTables:
         Raises:
             PrivacyError: WB-E-042 when a primary cell cannot be protected.
         """
+        if not self._facts:
+            return
         result = self._covered()
         if result.failed or unproved(self._task(margins=True), result):
             raise PrivacyError("WB-E-042", f"{max(1, len(result.failed))} cell(s) cannot be protected.")
