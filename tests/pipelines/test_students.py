@@ -109,6 +109,22 @@ def test_a_roster_that_is_not_bulk_ends_nobody_by_silence():
     assert history(rows) == [(0, None)]
 
 
+def test_a_change_between_bulk_rosters_is_the_same_roster_speaking():
+    change = seen(1, roster="oneroster_delta", is_active=False)
+    assert history([seen(0), change, seen(0, "p2"), seen(3, "p2")]) == [(0, 1)]
+    assert history([seen(0), change, seen(3)]) == [(0, 1), (3, None)]
+
+
+def test_a_student_brought_by_a_change_is_ended_by_the_next_bulk_roster_that_does_not_name_the_student():
+    rows = [seen(0, "p2"), seen(1, roster="oneroster_delta"), seen(3, "p2"), seen(5, "p2")]
+    assert history(rows) == [(1, 3)]
+
+
+def test_silence_of_changes_ends_nobody():
+    rows = [seen(0), seen(1, "p2", roster="oneroster_delta"), seen(2, "p2", roster="oneroster_delta")]
+    assert history(rows) == [(0, None)]
+
+
 def test_rosters_complete_each_other():
     rows = [seen(0, grade="03"), seen(0, roster="edfi", race_ethnicity="Asian"), seen(1, grade="03")]
     assert history(rows, "p1", "grade", "race_ethnicity") == [(0, None, "03", "Asian")]
@@ -163,7 +179,7 @@ observations = st.lists(
         seen,
         st.integers(0, 4),
         st.sampled_from(["p1", "p2"]),
-        st.sampled_from(["oneroster", "edfi", "other"]),
+        st.sampled_from(["oneroster", "oneroster_delta", "edfi", "other"]),
         grade=st.sampled_from([None, "03", "04"]),
         sex=st.sampled_from([None, "F", "M"]),
         english_learner=st.sampled_from([None, True, False]),
@@ -210,24 +226,23 @@ def model(rows: list[dict[str, Any]], person: str, at: int) -> tuple[Any, ...] |
     """What the rules of the module say about a person on a day, written a second time without SQL."""
     mine = [r for r in rows if r["person_key"] == person and r["as_of"] <= day(at)]
     words = []
-    for roster in ("oneroster", "edfi", "other"):
-        own = [r for r in mine if r["roster"] == roster]
+    bulk_days = {r["as_of"] for r in rows if r["roster"] == "oneroster" and r["as_of"] <= day(at)}
+    for voice in ({"oneroster", "oneroster_delta"}, {"edfi"}, {"other"}):
+        own = [r for r in mine if r["roster"] in voice]
         if not any(r["is_readable"] for r in own):
             continue
-        word = True
-        for d in sorted({r["as_of"] for r in own}):
+        word, is_absent = True, False
+        for d in sorted({r["as_of"] for r in own} | (bulk_days if "oneroster" in voice else set())):
             stated = {r["is_active"] for r in own if r["as_of"] == d and r["is_readable"]} - {None}
             word = any(stated) if stated else word
-        days = {r["as_of"] for r in rows if r["roster"] == "oneroster" and r["as_of"] <= day(at)}
-        if roster == "oneroster" and max(days) not in {r["as_of"] for r in own}:
-            word = False
-        words.append(word)
+            is_absent = d not in {r["as_of"] for r in own}
+        words.append(word and not is_absent)
     if not words or not all(words):
         return None
     values = []
     for name in ("grade", "sex", "english_learner"):
         stated = [r for r in mine if r["is_readable"] and r[name] is not None]
-        order = ("other", "edfi", "oneroster")
+        order = ("other", "edfi", "oneroster_delta", "oneroster")
         best = max(((r["as_of"], order.index(r["roster"]), r[name]) for r in stated), default=(0, 0, None))
         values.append(best[2])
     return tuple(values)
