@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from wellbridge.pipelines.sources.kinds import KINDS
 from wellbridge.schemas.errors import ConfigurationError, SourceError
 
 PROJECT_FILE: Final = "wellbridge.toml"
@@ -120,7 +121,9 @@ class Site:
         wanted = list(patterns)
         for pattern in wanted:
             if not fnmatch.filter(self.feeds, pattern):
-                raise ConfigurationError("WB-E-012", "A selection matches no feed.", _near(pattern, self.feeds))
+                raise ConfigurationError(
+                    "WB-E-012", "A selection matches no feed.", _near(pattern, self.feeds)
+                )
         names = {n for p in wanted or ["*"] for n in fnmatch.filter(self.feeds, p)}
         names -= {n for p in exclude for n in fnmatch.filter(self.feeds, p)}
         if not names:
@@ -128,22 +131,40 @@ class Site:
         return [self.feeds[name] for name in sorted(names)]
 
     def check_inboxes(self, feeds: Iterable[Feed]) -> None:
-        """Refuse a missing inbox and folders that no feed owns.
+        """Refuse a feed of unknown kind, a missing inbox and folders that no feed owns.
 
         Raises:
             SourceError: WB-E-020 when a feed's folder is missing.
-            ConfigurationError: WB-E-013 when files lie in a folder that no feed reads.
+            ConfigurationError: WB-E-015 when a feed's source kind is unknown, WB-E-013 when files lie in a
+                folder that no feed reads.
         """
         for feed in feeds:
+            if feed.kind not in KINDS:
+                raise ConfigurationError(
+                    "WB-E-015",
+                    "A feed names an unknown source kind.",
+                    f"feeds/{feed.name}.toml · kind · {_near(feed.kind, KINDS)}",
+                    todo="Name one of the kinds known",
+                )
             if not feed.inbox.is_dir():
-                raise SourceError("WB-E-020", "A feed's inbox is missing.", f"feed {feed.name} · {feed.inbox.name}/")
+                raise SourceError(
+                    "WB-E-020", "A feed's inbox is missing.", f"feed {feed.name} · {feed.inbox.name}/"
+                )
         common = self.root / "inbox"
         owned = {feed.inbox.resolve() for feed in self.feeds.values()}
-        strangers = [p.name for p in sorted(common.iterdir()) if p.is_dir() and p.resolve() not in owned
-                     and not p.name.startswith(".") and any(p.iterdir())] if common.is_dir() else []
+        strangers = (
+            [
+                p.name
+                for p in sorted(common.iterdir())
+                if p.is_dir() and p.resolve() not in owned and not p.name.startswith(".") and any(p.iterdir())
+            ]
+            if common.is_dir()
+            else []
+        )
         if strangers:
             raise ConfigurationError(
-                "WB-E-013", f"{len(strangers)} folder(s) of the inbox belong to no feed.",
+                "WB-E-013",
+                f"{len(strangers)} folder(s) of the inbox belong to no feed.",
                 " · ".join(f"inbox/{name}" for name in strangers),
             )
 
@@ -168,22 +189,33 @@ def load_site(root: Path) -> Site:
     run = _table(config, "run", project)
     fail_on = os.environ.get("WELLBRIDGE_FAIL_ON", run.get("fail_on", "held"))
     if fail_on not in FAIL_ON:
-        raise ConfigurationError("WB-E-011", f"fail_on must be one of {', '.join(FAIL_ON)}.", f"{PROJECT_FILE} · run.fail_on")
+        raise ConfigurationError(
+            "WB-E-011", f"fail_on must be one of {', '.join(FAIL_ON)}.", f"{PROJECT_FILE} · run.fail_on"
+        )
     state = Path(os.environ.get("WELLBRIDGE_STATE_DIR", str(config.get("state_dir", "state"))))
     min_cell = _number(config, "report", "min_cell", 10)
     if min_cell < 10:
-        raise ConfigurationError("WB-E-044", "The page's minimum cell is below 10.", f"{PROJECT_FILE} · report.min_cell")
+        raise ConfigurationError(
+            "WB-E-044", "The page's minimum cell is below 10.", f"{PROJECT_FILE} · report.min_cell"
+        )
     return Site(
-        root=root, district=str(district.get("name", root.name)), district_id=str(district.get("id", "")),
-        state=state if state.is_absolute() else root / state, feeds=_feeds(root), fail_on=fail_on,
-        held_limit=_number(config, "run", "held_limit", 0.05), min_cell=int(min_cell),
+        root=root,
+        district=str(district.get("name", root.name)),
+        district_id=str(district.get("id", "")),
+        state=state if state.is_absolute() else root / state,
+        feeds=_feeds(root),
+        fail_on=fail_on,
+        held_limit=_number(config, "run", "held_limit", 0.05),
+        min_cell=int(min_cell),
     )
 
 
 def _number(config: Mapping[str, Any], section: str, name: str, default: float) -> float:
-    value = config.get(section, {}).get(name, default)
+    value = _table(config, section, Path(PROJECT_FILE)).get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigurationError("WB-E-011", "A setting that must be a number is none.", f"{PROJECT_FILE} · {section}.{name}")
+        raise ConfigurationError(
+            "WB-E-011", "A setting that must be a number is none.", f"{PROJECT_FILE} · {section}.{name}"
+        )
     return value
 
 
@@ -199,15 +231,43 @@ def _feeds(root: Path) -> dict[str, Feed]:
     for path in sorted((root / "feeds").glob("*.toml")):
         config = read_toml(path)
         if not isinstance(config.get("kind"), str):
-            raise ConfigurationError("WB-E-011", "A feed does not say its source kind.", f"feeds/{path.name} · kind")
+            raise ConfigurationError(
+                "WB-E-011", "A feed does not say its source kind.", f"feeds/{path.name} · kind"
+            )
+        _check_settings(config, path.name)
         inbox = Path(str(config.get("path", f"inbox/{path.stem}")))
         feeds[path.stem] = Feed(
-            name=path.stem, kind=config["kind"], inbox=inbox if inbox.is_absolute() else root / inbox,
+            name=path.stem,
+            kind=config["kind"],
+            inbox=inbox if inbox.is_absolute() else root / inbox,
             settings={name: value for name, value in config.items() if name not in {"kind", "path"}},
         )
     if not feeds:
         raise ConfigurationError("WB-E-011", "The site has no feeds.", "feeds/*.toml")
     return feeds
+
+
+def _check_settings(config: Mapping[str, Any], name: str) -> None:
+    """Refuse settings of another form than every source reads: they would fail in the middle of a night."""
+    wrong = [key for key in ("encoding", "separator") if not isinstance(config.get(key, ""), str)]
+    wrong += (
+        ["separator"] if isinstance(config.get("separator"), str) and len(config["separator"]) != 1 else []
+    )
+    wrong += [] if _is_names(config.get("rename", {})) else ["rename"]
+    codes = config.get("codes", {})
+    wrong += [] if isinstance(codes, dict) and all(map(_is_names, codes.values())) else ["codes"]
+    extra = config.get("extra", [])
+    wrong += [] if isinstance(extra, list) and all(isinstance(one, str) for one in extra) else ["extra"]
+    if wrong:
+        raise ConfigurationError(
+            "WB-E-011",
+            "A feed's setting has another form than it must have.",
+            f"feeds/{name} · {', '.join(wrong)}",
+        )
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -240,11 +300,15 @@ def init_site(root: Path, *, district: str = "Example Unified School District") 
     from wellbridge.privacy.seal import new_key  # noqa: PLC0415
 
     if (root / PROJECT_FILE).exists():
-        raise ConfigurationError("WB-E-011", "A site is there already.", PROJECT_FILE, todo="Choose another folder")
+        raise ConfigurationError(
+            "WB-E-011", "A site is there already.", PROJECT_FILE, todo="Choose another folder"
+        )
     today = datetime.now(UTC).date()
     fill = {
-        "{district}": district, "{start}": today.isoformat(),
-        "{end}": (today + timedelta(days=364)).isoformat(), "{destruction}": (today + timedelta(days=454)).isoformat(),
+        "{district}": district,
+        "{start}": today.isoformat(),
+        "{end}": (today + timedelta(days=364)).isoformat(),
+        "{destruction}": (today + timedelta(days=454)).isoformat(),
     }
     _copy_templates(resources.files("wellbridge.pipelines") / "templates" / "site", root, fill)
     site = load_site(root)

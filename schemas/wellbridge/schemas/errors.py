@@ -1,9 +1,11 @@
 """One error tree for the whole house: five parts, a permanent code, an exit status, never a value.
 
     SafeError                 every failure that a person is told about
+    ├── UsageError             2  command line not understood
     ├── ConfigurationError    10  project, contract, policy or selection wrong
     ├── SourceError           11  delivery missing, late, still uploading, unreadable
     ├── ContractError         12  contract broken, nothing loaded
+    ├── HeldError             13  more rows held than the limit allows
     ├── PrivacyError          14  the privacy gate refused
     ├── StoreError            15  warehouse or vault unreachable, full, or refused
     ├── LockedError           16  another run holds the lock
@@ -16,6 +18,7 @@ Raise them *after* the ``except`` block that caught a third party's exception, s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar, Final
@@ -71,9 +74,13 @@ MEANINGS: Final[dict[Exit, Meaning]] = {
     Exit.CONFIGURATION: Meaning("Project, contract, policy or selection is wrong."),
     Exit.SOURCE: Meaning("A delivery is missing, still uploading or unreadable.", is_retry_useful=True),
     Exit.CONTRACT: Meaning("A contract is broken and nothing was loaded."),
-    Exit.HELD: Meaning("Loaded, but more rows are held than the site's limit allows, or a delivery is held whole."),
+    Exit.HELD: Meaning(
+        "Loaded, but more rows are held than the site's limit allows, or a delivery is held whole."
+    ),
     Exit.PRIVACY: Meaning("The privacy gate refused: policy, agreement or disclosure check."),
-    Exit.WAREHOUSE: Meaning("Warehouse or vault cannot be reached, is full or refused.", is_retry_useful=True),
+    Exit.WAREHOUSE: Meaning(
+        "Warehouse or vault cannot be reached, is full or refused.", is_retry_useful=True
+    ),
     Exit.LOCKED: Meaning("Another run holds the lock.", is_retry_useful=True),
     Exit.HOLD: Meaning("A significant change waits for a person."),
     Exit.VERIFY: Meaning("A check found a violation; each is named."),
@@ -123,6 +130,10 @@ ADVICE: Final[dict[str, Advice]] = {
         "A name that is not known is refused rather than guessed.",
         "Use one of the near names, or list them with the command's list form",
     ),
+    "WB-E-016": Advice(
+        "A command line that is guessed at could do what nobody asked for.",
+        "wellbridge --help, or the command's own --help",
+    ),
     "WB-E-020": Advice(
         "A feed whose folder is missing cannot be told from a partner that sent nothing.",
         "Create the folder named, or mend `path` in the feed's file",
@@ -138,6 +149,10 @@ ADVICE: Final[dict[str, Advice]] = {
     "WB-E-030": Advice(
         "Columns that changed name could carry another meaning, so no row of the file was loaded.",
         "Ask the partner, or map the new name in the feed's file, then: wellbridge held release --delivery ID",
+    ),
+    "WB-E-031": Advice(
+        "Rows that break their contract are kept apart: none is lost, and none is counted with a wrong meaning.",
+        "wellbridge held show; mend the cause, then: wellbridge held release",
     ),
     "WB-E-040": Advice(
         "An extract without an agreement in force does not leave.",
@@ -219,11 +234,20 @@ class SafeError(Exception):
 
     def render(self) -> str:
         """Return the five parts as lines for a person, always in the same order."""
-        lines = [self.what]
-        if self.where:
-            lines.append(f"  where: {self.where}")
-        lines += [f"  why:   {self.why}", f"  do:    {self.todo}", f"  {self.code} · exit {int(self.exit)}"]
-        return "\n".join(lines)
+        return render(self.as_dict())
+
+
+def render(parts: Mapping[str, Any]) -> str:
+    """Return the five parts of ``SafeError.as_dict`` as lines for a person."""
+    lines = [parts["what"]]
+    if parts["where"]:
+        lines.append(f"  where: {parts['where']}")
+    lines += [
+        f"  why:   {parts['why']}",
+        f"  do:    {parts['todo']}",
+        f"  {parts['code']} · exit {parts['exit_code']}",
+    ]
+    return "\n".join(lines)
 
 
 class ConfigurationError(SafeError):
@@ -244,6 +268,12 @@ class ContractError(SafeError):
     exit = Exit.CONTRACT
 
 
+class HeldError(SafeError):
+    """More rows are held than the site's limit allows."""
+
+    exit = Exit.HELD
+
+
 class PrivacyError(SafeError):
     """The privacy gate refused."""
 
@@ -254,6 +284,12 @@ class StoreError(SafeError):
     """The warehouse or the vault is unreachable, full or refused."""
 
     exit = Exit.WAREHOUSE
+
+
+class UsageError(SafeError):
+    """The command line is not understood."""
+
+    exit = Exit.USAGE
 
 
 class LockedError(SafeError):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import sys
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version as installed_version
 from typing import Any, Final
 
 import click
+
+from wellbridge.pipelines.cli.output import document, show_json
+from wellbridge.schemas.errors import UsageError
 
 # command → ("module:attribute", one line of help). A test compares the lines with the commands' own help.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -41,6 +46,33 @@ Exit codes:
 
 class LazyGroup(click.Group):
     """A group that knows its commands by name and imports one when it is asked for."""
+
+    def main(  # type: ignore[override]  # one form for both of click's overloads: it ends by exiting
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **options: Any
+    ) -> Any:
+        """Run a command; say what is wrong with a command line as every other failure is said."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        options["standalone_mode"] = False
+        failure = None
+        code: Any = None
+        try:
+            code = super().main(arguments, prog_name, **options)
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            code = error.exit_code
+        except click.UsageError as error:
+            failure = UsageError(
+                "WB-E-016", error.format_message(), error.ctx.command_path if error.ctx else ""
+            )
+        except click.Abort:
+            code = 1
+        if failure is not None:
+            code = int(failure.exit)
+            if "--json" in arguments:
+                show_json(document(failure.exit, errors=[failure.as_dict()]))
+            else:
+                click.echo(failure.render(), err=True)
+        sys.exit(code or 0)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return command names in the order of a day's work."""

@@ -19,12 +19,16 @@ from wellbridge.pipelines.cli.output import (
 )
 from wellbridge.pipelines.nightly.run import RunReport, Wanted, new_arrivals, run_night
 from wellbridge.pipelines.site import FAIL_ON, Site, load_site
-from wellbridge.schemas.errors import ConfigurationError, Exit
+from wellbridge.schemas.errors import ConfigurationError, Exit, render
 
 _COUNTS = ["feed", "read", "loaded", "unchanged", "held", "removed"]
 
-select_option = click.option("-s", "--select", "select", multiple=True, metavar="FEED", help="Feed name or glob; repeatable.")
-exclude_option = click.option("--exclude", multiple=True, metavar="FEED", help="Feed name or glob to leave out.")
+select_option = click.option(
+    "-s", "--select", "select", multiple=True, metavar="FEED", help="Feed name or glob; repeatable."
+)
+exclude_option = click.option(
+    "--exclude", multiple=True, metavar="FEED", help="Feed name or glob to leave out."
+)
 quiet_option = click.option("--quiet", is_flag=True, help="Print nothing on 0 and 99.")
 
 
@@ -41,8 +45,10 @@ def plan(select: tuple[str, ...], exclude: tuple[str, ...], project: Path, as_js
     site = load_site(project)
     feeds = site.select(select, exclude)
     site.check_inboxes(feeds)
-    new = [{"feed": a.feed, "delivery": a.path.name, "kind": site.feeds[a.feed].kind}
-           for a in new_arrivals(site, feeds, SeenFiles(site.seen))]
+    new = [
+        {"feed": a.feed, "delivery": a.path.name, "kind": site.feeds[a.feed].kind}
+        for a in new_arrivals(site, feeds, SeenFiles(site.seen))
+    ]
     code = Exit.DONE if new else Exit.NOTHING_NEW
     if as_json:
         show_json(document(code, deliveries=new))
@@ -54,7 +60,9 @@ def plan(select: tuple[str, ...], exclude: tuple[str, ...], project: Path, as_js
 @click.command()
 @select_option
 @exclude_option
-@click.option("--fail-on", type=click.Choice(FAIL_ON), default=None, help="When held rows end the run with exit 13.")
+@click.option(
+    "--fail-on", type=click.Choice(FAIL_ON), default=None, help="When held rows end the run with exit 13."
+)
 @click.option("--dry-run", is_flag=True, help="As `plan`: write nothing.")
 @quiet_option
 @project_option
@@ -62,8 +70,14 @@ def plan(select: tuple[str, ...], exclude: tuple[str, ...], project: Path, as_js
 @click.pass_context
 @command
 def run(
-    context: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], fail_on: str | None, dry_run: bool,
-    quiet: bool, project: Path, as_json: bool,
+    context: click.Context,
+    select: tuple[str, ...],
+    exclude: tuple[str, ...],
+    fail_on: str | None,
+    dry_run: bool,
+    quiet: bool,
+    project: Path,
+    as_json: bool,
 ) -> Exit:
     """Take every new delivery through the walk."""
     if dry_run:
@@ -79,7 +93,13 @@ def _with_fail_on(site: Site, fail_on: str | None) -> Site:
 
 
 def _run(
-    site: Site, select: tuple[str, ...], exclude: tuple[str, ...], wanted: Wanted | None, *, quiet: bool, as_json: bool
+    site: Site,
+    select: tuple[str, ...],
+    exclude: tuple[str, ...],
+    wanted: Wanted | None,
+    *,
+    quiet: bool,
+    as_json: bool,
 ) -> Exit:
     progress = Progress()
     try:
@@ -104,16 +124,26 @@ def show_report(report: RunReport) -> None:
     click.echo(table([{"feed": feed, **counts} for feed, counts in report.feeds.items()], _COUNTS))
     if report.reasons:
         click.echo("\nHeld or removed, by rule (a row with several faults counts under each):")
-        click.echo(table([{**row, "meaning": RULES[row["rule"]].title} for row in report.reasons],
-                         ["feed", "resource", "rule", "rows", "meaning"]))
+        click.echo(
+            table(
+                [{**row, "meaning": RULES[row["rule"]].title} for row in report.reasons],
+                ["feed", "resource", "rule", "rows", "meaning"],
+            )
+        )
     refused = [row for row in report.deliveries if row["status"] == "held"]
     if refused:
         click.echo("\nDeliveries held whole:")
-        click.echo(table([{**row, "meaning": RULES[row["rule"]].title} for row in refused],
-                         ["feed", "name", "rule", "meaning"]))
+        click.echo(
+            table(
+                [{**row, "meaning": RULES[row["rule"]].title} for row in refused],
+                ["feed", "name", "rule", "meaning"],
+            )
+        )
     if report.waiting:
         click.echo("\nWaiting, not complete yet:")
         click.echo(table(report.waiting, ["feed", "name", "rule"]))
+    for problem in report.errors:
+        click.echo(f"\n{render(problem)}", err=True)
 
 
 @click.command()
@@ -146,7 +176,9 @@ def status(project: Path, as_json: bool) -> Exit:
     elif last is None:
         click.echo("No run yet. Next: wellbridge run")
     else:
-        click.echo(f"Last run {last['run_id']} ended {last['ended_at']}: {last['outcome']} (exit {last['exit_code']})\n")
+        click.echo(
+            f"Last run {last['run_id']} ended {last['ended_at']}: {last['outcome']} (exit {last['exit_code']})\n"
+        )
         click.echo(table(last["feeds"], _COUNTS))
     return Exit.DONE
 
@@ -193,12 +225,17 @@ def runs_show(run_id: str, project: Path, as_json: bool) -> Exit:
         found = warehouse.frame("SELECT * FROM run WHERE run_id = ?", [run_id]).to_dicts()
         if not found:
             raise ConfigurationError("WB-E-015", "There is no run of that id.", todo="wellbridge runs list")
-        feeds = warehouse.frame("SELECT * EXCLUDE run_id FROM run_feed WHERE run_id = ? ORDER BY feed", [run_id]).to_dicts()
+        feeds = warehouse.frame(
+            "SELECT * EXCLUDE run_id FROM run_feed WHERE run_id = ? ORDER BY feed", [run_id]
+        ).to_dicts()
         reasons = warehouse.frame(
-            "SELECT * EXCLUDE run_id FROM run_reason WHERE run_id = ? ORDER BY ALL", [run_id]).to_dicts()
+            "SELECT * EXCLUDE run_id FROM run_reason WHERE run_id = ? ORDER BY ALL", [run_id]
+        ).to_dicts()
     if as_json:
         show_json(document(Exit.DONE, **{**found[0], "feeds": feeds, "reasons": reasons}))
     else:
-        click.echo(f"Run {run_id}: {found[0]['outcome']} (exit {found[0]['exit_code']})\n\n{table(feeds, _COUNTS)}\n")
+        click.echo(
+            f"Run {run_id}: {found[0]['outcome']} (exit {found[0]['exit_code']})\n\n{table(feeds, _COUNTS)}\n"
+        )
         click.echo(table(reasons))
     return Exit.DONE

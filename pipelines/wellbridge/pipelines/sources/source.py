@@ -10,6 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from wellbridge.etl.reading import Chunk, Delivery
+from wellbridge.pipelines.sources.kinds import KINDS, MODULES
 from wellbridge.schemas.contract import Contract
 from wellbridge.schemas.errors import ConfigurationError
 
@@ -66,24 +67,17 @@ class Source:
     is_partner: bool = False
 
 
-# kind → module that holds it as SOURCES[kind]
-_MODULES: Final[dict[str, str]] = {
-    "oneroster": "oneroster", "edfi": "edfi", "sis": "sis", "fhir": "fhir", "hl7v2": "hl7v2",
-    "case_management": "partners", "out_of_school": "partners", "telehealth": "partners",
-    "handle_with_care": "partners", "staff_training": "partners", "needs_assessment": "partners",
-    "yrbs": "yrbs", "wonder": "wonder",
-}
-KINDS: Final = tuple(_MODULES)
-
-
 def source(kind: str) -> Source:
     """Return the source kind of that name.
 
     Raises:
         ConfigurationError: WB-E-015 when there is none.
     """
-    if kind not in _MODULES:
+    if kind not in MODULES:
         raise ConfigurationError("WB-E-015", "A feed names an unknown source kind.", f"known: {', '.join(KINDS)}")
-    module = import_module(f"wellbridge.pipelines.sources.{_MODULES[kind]}")
+    module = import_module(f"wellbridge.pipelines.sources.{MODULES[kind]}")
     found: Source = module.SOURCES[kind]
     return found
+
+
+__all__ = ["CONSENT", "KINDS", "Resource", "Shape", "Source", "source"]
