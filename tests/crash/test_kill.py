@@ -20,7 +20,11 @@ KILLS = 20
 def _wellbridge(*arguments: str, failpoint: str = "") -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "WELLBRIDGE_FAILPOINT": failpoint, "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.run(
-        [sys.executable, "-m", "wellbridge", *arguments], capture_output=True, text=True, check=False, env=environment
+        [sys.executable, "-m", "wellbridge", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
     )
 
 
@@ -49,7 +53,12 @@ def golden(two_nights: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     folder = tmp_path_factory.mktemp("golden")
     shutil.copytree(two_nights, folder / "site")
     points = folder / "points"
-    assert _wellbridge("run", "--project", str(folder / "site"), "--fail-on", "never", failpoint=f"record:{points}").returncode == 0
+    assert (
+        _wellbridge(
+            "run", "--project", str(folder / "site"), "--fail-on", "never", failpoint=f"record:{points}"
+        ).returncode
+        == 0
+    )
     return _digest(folder / "site"), points.read_text().split()
 
 
@@ -69,7 +78,9 @@ def test_a_killed_night_converges(
     chosen = _chosen(points)
     assert len(chosen) == KILLS
     shutil.copytree(two_nights, tmp_path / "site")
-    killed = _wellbridge("run", "--project", str(tmp_path / "site"), "--fail-on", "never", failpoint=chosen[number])
+    killed = _wellbridge(
+        "run", "--project", str(tmp_path / "site"), "--fail-on", "never", failpoint=chosen[number]
+    )
     assert killed.returncode == -9, chosen[number]
     again = _wellbridge("run", "--project", str(tmp_path / "site"), "--fail-on", "never")
     assert again.returncode in {0, 99}, again.stderr

@@ -33,7 +33,11 @@ def _clear(store: Store) -> None:
 
 def _referrals(rows: list[tuple[str, str, str]], batch: str) -> pl.DataFrame:
     """Rows of ``referral``: key, version, type."""
-    frame = pl.DataFrame(rows, schema={"referral_key": pl.String, "version": pl.String, "referral_type": pl.String}, orient="row")
+    frame = pl.DataFrame(
+        rows,
+        schema={"referral_key": pl.String, "version": pl.String, "referral_type": pl.String},
+        orient="row",
+    )
     return _complete(frame.with_columns(pl.lit(batch).alias("batch_id")), REFERRAL)
 
 
@@ -85,8 +89,12 @@ def test_deleted_row_stays_deleted_whatever_comes_late(store: Store) -> None:
 # -- PERIOD tables: any set of overlapping claims, in any order -------------------------------------------------
 
 _claims = st.lists(
-    st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(1, 3), st.sets(st.integers(0, 8), max_size=5)),
-    min_size=1, max_size=4, unique_by=lambda c: c[:3],
+    st.tuples(
+        st.integers(0, 5), st.integers(0, 3), st.integers(1, 3), st.sets(st.integers(0, 8), max_size=5)
+    ),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda c: c[:3],
 )
 
 
@@ -101,8 +109,12 @@ def _as_claims(drawn: list[tuple[int, int, int, set[int]]]) -> list[tuple[Claim,
 
 def _attendance(claim: Claim, days: list[date]) -> pl.DataFrame:
     frame = pl.DataFrame({"event_date": days}, schema={"event_date": pl.Date}).with_columns(
-        pl.lit("child").alias("subject_key"), pl.lit("S01").alias("school_id"), pl.lit(claim.batch_id).alias("status"),
-        pl.lit(claim.batch_id).alias("batch_id"), pl.lit("v").alias("version"), pl.lit("daily").alias("event_kind"),
+        pl.lit("child").alias("subject_key"),
+        pl.lit("S01").alias("school_id"),
+        pl.lit(claim.batch_id).alias("status"),
+        pl.lit(claim.batch_id).alias("batch_id"),
+        pl.lit("v").alias("version"),
+        pl.lit("daily").alias("event_kind"),
     )
     return _complete(frame, ATTENDANCE)
 
@@ -131,7 +143,9 @@ def test_each_day_belongs_to_one_delivery_in_any_order(store: Store, drawn: list
     assert len(results) == 1
     expected = []
     for day in sorted({day for claim, days in claims for day in days}):
-        owner, said = max(((c, d) for c, d in claims if c.start <= day <= c.end), key=lambda pair: pair[0].priority)
+        owner, said = max(
+            ((c, d) for c, d in claims if c.start <= day <= c.end), key=lambda pair: pair[0].priority
+        )
         if day in said:
             expected.append((day, owner.batch_id))
     assert results == {tuple(expected)}

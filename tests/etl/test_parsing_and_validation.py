@@ -44,20 +44,35 @@ def visits() -> Contract:
 def _rows(*rows: tuple[str | None, ...]) -> pl.DataFrame:
     names = ["visit_id", "day", "end", "minutes", "kind", "is_met"]
     frame = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
-    return frame.with_columns(pl.lit("f.csv").alias("_file"), pl.int_range(2, frame.height + 2, dtype=pl.Int64).alias("_row"))
+    return frame.with_columns(
+        pl.lit("f.csv").alias("_file"), pl.int_range(2, frame.height + 2, dtype=pl.Int64).alias("_row")
+    )
 
 
 GOOD = ("V1", "2026-10-19", None, "30", "c", "yes")
 
 
-@pytest.mark.parametrize(("place", "cell", "column_name", "rule"), [
-    (0, None, "visit_id", "WB-R-010"), (0, CANARY, "visit_id", "WB-R-022"), (1, CANARY, "day", "WB-R-011"),
-    (1, "6209-01-01", "day", "WB-R-014"), (1, "0003-01-01", "day", "WB-R-014"), (1, "2026-02-30", "day", "WB-R-011"),
-    (3, CANARY, "minutes", "WB-R-012"), (3, "nan", "minutes", "WB-R-012"), (3, "481", "minutes", "WB-R-021"),
-    (4, CANARY, "kind", "WB-R-020"), (5, CANARY, "is_met", "WB-R-013"), (2, "2026-10-01", None, "WB-R-032"),
-])
-def test_each_fault_holds_its_row_alone(visits: Contract, place: int, cell: str, column_name: str, rule: str) -> None:
-    bad = (*GOOD[:place], cell, *GOOD[place + 1:])
+@pytest.mark.parametrize(
+    ("place", "cell", "column_name", "rule"),
+    [
+        (0, None, "visit_id", "WB-R-010"),
+        (0, CANARY, "visit_id", "WB-R-022"),
+        (1, CANARY, "day", "WB-R-011"),
+        (1, "6209-01-01", "day", "WB-R-014"),
+        (1, "0003-01-01", "day", "WB-R-014"),
+        (1, "2026-02-30", "day", "WB-R-011"),
+        (3, CANARY, "minutes", "WB-R-012"),
+        (3, "nan", "minutes", "WB-R-012"),
+        (3, "481", "minutes", "WB-R-021"),
+        (4, CANARY, "kind", "WB-R-020"),
+        (5, CANARY, "is_met", "WB-R-013"),
+        (2, "2026-10-01", None, "WB-R-032"),
+    ],
+)
+def test_each_fault_holds_its_row_alone(
+    visits: Contract, place: int, cell: str, column_name: str, rule: str
+) -> None:
+    bad = (*GOOD[:place], cell, *GOOD[place + 1 :])
     split = validate(parse(_rows(GOOD, bad, ("V3", *GOOD[1:])), visits), visits)
     assert split.held.rows() == [("f.csv", 3, column_name, rule)]
     assert split.kept["_row"].to_list() == [2, 4]
@@ -66,7 +81,13 @@ def test_each_fault_holds_its_row_alone(visits: Contract, place: int, cell: str,
 
 def test_every_fault_of_a_row_is_named(visits: Contract) -> None:
     split = validate(parse(_rows(("x", "nodate", None, "999", "Q", "perhaps")), visits), visits)
-    assert sorted(split.held["rule"].to_list()) == ["WB-R-011", "WB-R-013", "WB-R-020", "WB-R-021", "WB-R-022"]
+    assert sorted(split.held["rule"].to_list()) == [
+        "WB-R-011",
+        "WB-R-013",
+        "WB-R-020",
+        "WB-R-021",
+        "WB-R-022",
+    ]
     assert split.kept.height == 0
 
 

@@ -34,7 +34,9 @@ def test_what_was_sealed_opens_unchanged(size: int) -> None:
 
 def test_every_change_cut_or_other_key_is_refused() -> None:
     sealed = _sealed(b"x" * (CHUNK_BYTES + 500))
-    changes = [sealed[:at] + bytes([sealed[at] ^ 1]) + sealed[at + 1:] for at in (0, 9, 21, 5_000, len(sealed) - 1)]
+    changes = [
+        sealed[:at] + bytes([sealed[at] ^ 1]) + sealed[at + 1 :] for at in (0, 9, 21, 5_000, len(sealed) - 1)
+    ]
     cuts = [sealed[:at] for at in (0, 8, 20, 21, 20 + CHUNK_BYTES + 16, len(sealed) - 1)]
     for broken in [*changes, *cuts, sealed + b"\0"]:
         with pytest.raises(StoreError) as caught:

@@ -59,7 +59,10 @@ def test_p01_every_row_is_accounted_for(district: tuple[Site, list[RunReport]], 
             parts = sum(counts[name] for name in ("loaded", "unchanged", "held", "removed"))
             assert counts["read"] == parts, feed
     for feed, wanted in expected.items():
-        totals = {name: sum(report.feeds.get(feed, {}).get(name, 0) for report in reports) for name in ("read", "held", "removed", "read_again")}
+        totals = {
+            name: sum(report.feeds.get(feed, {}).get(name, 0) for report in reports)
+            for name in ("read", "held", "removed", "read_again")
+        }
         whole = wanted.get("held_whole", 0)
         assert totals["read"] - totals["read_again"] == wanted["read"] + whole, feed
         assert totals["held"] == wanted["held"] + whole, feed
@@ -74,7 +77,9 @@ def test_held_rows_are_the_planted_defects_no_more_and_no_fewer(
     assert found.holds, found
 
 
-def test_deliveries_held_whole_are_the_planted_ones(district: tuple[Site, list[RunReport]], synthetic: Path) -> None:
+def test_deliveries_held_whole_are_the_planted_ones(
+    district: tuple[Site, list[RunReport]], synthetic: Path
+) -> None:
     found = check_deliveries(district[0], synthetic / "truth")
     assert found.agree > 0
     assert found.holds, found
@@ -88,7 +93,9 @@ def test_p07_refused_records_are_removed_and_counted_by_rule(
     assert found.holds, found
 
 
-def test_measures_are_what_the_delivered_rows_say(district: tuple[Site, list[RunReport]], synthetic: Path) -> None:
+def test_measures_are_what_the_delivered_rows_say(
+    district: tuple[Site, list[RunReport]], synthetic: Path
+) -> None:
     rows = measures_beside_truth(district[0], synthetic / "truth")
     assert len(rows) >= 14
     assert [row for row in rows if not row["same"]] == []
@@ -99,24 +106,35 @@ def test_measures_by_school_are_what_the_delivered_rows_say(
 ) -> None:
     truth = json.loads((synthetic / "truth" / "measures.json").read_text())
     with open_store(district[0].warehouse, METADATA, read_only=True) as warehouse:
-        found = warehouse.frame("SELECT measure_id, member, numerator, denominator FROM measure_value WHERE dimension = 'school'")
+        found = warehouse.frame(
+            "SELECT measure_id, member, numerator, denominator FROM measure_value WHERE dimension = 'school'"
+        )
     by_school = {(m, s): (n, d) for m, s, n, d in found.iter_rows()}
     checked = 0
     for measure_id, wanted in truth.items():
         for school, cell in wanted.get("by_school", {}).items():
-            assert by_school[measure_id, school] == (cell["numerator"], cell["denominator"]), (measure_id, school)
+            assert by_school[measure_id, school] == (cell["numerator"], cell["denominator"]), (
+                measure_id,
+                school,
+            )
             checked += 1
     assert checked >= 12
 
 
-def test_nothing_new_is_exit_99_and_touches_nothing(district: tuple[Site, list[RunReport]], synthetic: Path) -> None:
+def test_nothing_new_is_exit_99_and_touches_nothing(
+    district: tuple[Site, list[RunReport]], synthetic: Path
+) -> None:
     site = district[0]
     before = {path: path.stat().st_mtime_ns for path in site.state.rglob("*") if path.name != "run.lock"}
     assert run_night(site).exit is Exit.NOTHING_NEW
-    assert {path: path.stat().st_mtime_ns for path in site.state.rglob("*") if path.name != "run.lock"} == before
+    assert {
+        path: path.stat().st_mtime_ns for path in site.state.rglob("*") if path.name != "run.lock"
+    } == before
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(range(NIGHTS))), ids=lambda o: "".join(map(str, o)))
+@pytest.mark.parametrize(
+    "order", list(itertools.permutations(range(NIGHTS))), ids=lambda o: "".join(map(str, o))
+)
 def test_any_order_with_every_delivery_repeated_gives_one_digest(
     order: tuple[int, ...], district: tuple[Site, list[RunReport]], synthetic: Path, tmp_path: Path
 ) -> None:
@@ -205,7 +223,9 @@ def test_p05_keys_are_random_and_never_the_same_twice(
     assert all(len(key) == 32 for key in keys[0])
 
 
-def test_p14_stores_and_keys_are_readable_by_their_owner_alone(district: tuple[Site, list[RunReport]]) -> None:
+def test_p14_stores_and_keys_are_readable_by_their_owner_alone(
+    district: tuple[Site, list[RunReport]],
+) -> None:
     site = district[0]
     paths = [site.state, *site.state.rglob("*")]
     assert len(paths) > 10

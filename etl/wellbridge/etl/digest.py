@@ -33,16 +33,21 @@ def digest(store: Store) -> dict[str, str]:
 
 def _record_keys(tables: list[sa.Table]) -> list[str]:
     """Names of keys of records and staff; a key of that name means the same record in every table."""
-    return sorted({
-        column.name for table in tables for column in table.columns
-        if column.info["privacy"] is PrivacyClass.KEY and column.name not in {"person_key", "subject_key"}
-    })
+    return sorted(
+        {
+            column.name
+            for table in tables
+            for column in table.columns
+            if column.info["privacy"] is PrivacyClass.KEY and column.name not in {"person_key", "subject_key"}
+        }
+    )
 
 
 def _row_hash(table: sa.Table) -> str:
     """SQL of a row's hash over its columns that are no keys; the same text on every engine."""
     cells = [
-        f"coalesce(CAST({quoted(column.name)} AS VARCHAR), '∅')" for column in table.columns
+        f"coalesce(CAST({quoted(column.name)} AS VARCHAR), '∅')"
+        for column in table.columns
         if column.name not in _SKIPPED and column.info["privacy"] is not PrivacyClass.KEY
     ]
     return f"md5(concat_ws('|', '{table.name}', {', '.join(cells)}))"
@@ -56,7 +61,9 @@ def _number(text: str) -> str:
 def _sums(store: Store, tables: list[sa.Table], key: str) -> pl.DataFrame:
     parts = [
         f"SELECT {quoted(key)} AS key, {_number(_row_hash(table))} AS h FROM {quoted(table.name)} "  # noqa: S608
-        f"WHERE {quoted(key)} IS NOT NULL" for table in tables if key in table.columns
+        f"WHERE {quoted(key)} IS NOT NULL"
+        for table in tables
+        if key in table.columns
     ]
     union = " UNION ALL ".join(parts)
     return store.frame(f"SELECT key, CAST(sum(h) AS VARCHAR) AS label FROM ({union}) GROUP BY key")  # noqa: S608
@@ -74,11 +81,14 @@ def _record_sums(store: Store, tables: list[sa.Table], key: str, persons: pl.Dat
         )
     union = " UNION ALL ".join(parts)
     return store.frame(
-        f"SELECT key, CAST(sum(h) AS VARCHAR) AS label FROM ({union}) GROUP BY key", persons=persons  # noqa: S608
+        f"SELECT key, CAST(sum(h) AS VARCHAR) AS label FROM ({union}) GROUP BY key",
+        persons=persons,  # noqa: S608
     )
 
 
-def _table_digest(store: Store, table: sa.Table, persons: pl.DataFrame, records: dict[str, pl.DataFrame]) -> str:
+def _table_digest(
+    store: Store, table: sa.Table, persons: pl.DataFrame, records: dict[str, pl.DataFrame]
+) -> str:
     frames = {"persons": persons}
     labels, joins = [], []
     if "person_key" in table.columns:
@@ -89,9 +99,8 @@ def _table_digest(store: Store, table: sa.Table, persons: pl.DataFrame, records:
         labels.append(f"coalesce(of_{name}.label, '')")
         joins.append(f"LEFT JOIN of_{name} ON of_{name}.key = t.{quoted(name)}")
     text = f"md5(concat_ws('|', {', '.join([_row_hash(table), *labels])}))"
-    rows = store.frame(
-        f"SELECT {text} AS h FROM {quoted(table.name)} t {' '.join(joins)} ORDER BY h", **frames  # noqa: S608
-    )
+    sql = f"SELECT {text} AS h FROM {quoted(table.name)} t {' '.join(joins)} ORDER BY h"  # noqa: S608
+    rows = store.frame(sql, (), **frames)
     total = hashlib.sha256(f"{table.name}:{rows.height}\n".encode())
     total.update("\n".join(rows["h"]).encode())
     return total.hexdigest()

@@ -34,9 +34,11 @@ def link(vault: Vault) -> pl.DataFrame:
     anchors = people.filter(pl.col("namespace") == _ANCHOR)
     others = people.filter(pl.col("namespace") != _ANCHOR)
     linked = _decide(anchors, others)
-    wanted = people.select("subject_key", "own_person_key", "person_key").join(
-        linked, on="subject_key", how="left"
-    ).with_columns(pl.coalesce("anchor_person_key", "own_person_key").alias("wanted"))
+    wanted = (
+        people.select("subject_key", "own_person_key", "person_key")
+        .join(linked, on="subject_key", how="left")
+        .with_columns(pl.coalesce("anchor_person_key", "own_person_key").alias("wanted"))
+    )
     moved = wanted.filter(pl.col("wanted") != pl.col("person_key")).select(
         "subject_key", pl.col("wanted").alias("person_key")
     )
@@ -66,10 +68,17 @@ def _letters(name: pl.Expr) -> pl.Expr:
 
 
 def _decide(anchors: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
-    by_number = others.filter(pl.col("student_number").is_not_null()).join(
-        anchors.select(pl.col("source_id").alias("student_number"), pl.col("own_person_key").alias("anchor_person_key")),
-        on="student_number",
-    ).select("subject_key", "anchor_person_key")
+    by_number = (
+        others.filter(pl.col("student_number").is_not_null())
+        .join(
+            anchors.select(
+                pl.col("source_id").alias("student_number"),
+                pl.col("own_person_key").alias("anchor_person_key"),
+            ),
+            on="student_number",
+        )
+        .select("subject_key", "anchor_person_key")
+    )
     found = [by_number]
     for rule in _RULES:
         decided = pl.concat(found).select("subject_key")
@@ -84,8 +93,12 @@ def _agree(anchors: pl.DataFrame, others: pl.DataFrame, rule: tuple[str, ...]) -
         (pl.len().over("namespace", *rule) == 1) | pl.col("namespace").str.ends_with("/client")
     )
     pairs = one_record.join(
-        one_anchor.select(*rule, pl.col("own_person_key").alias("anchor_person_key"), pl.col("sex").alias("anchor_sex")),
+        one_anchor.select(
+            *rule, pl.col("own_person_key").alias("anchor_person_key"), pl.col("sex").alias("anchor_sex")
+        ),
         on=list(rule),
     )
-    same_sex = pl.col("sex").is_null() | pl.col("anchor_sex").is_null() | (pl.col("sex") == pl.col("anchor_sex"))
+    same_sex = (
+        pl.col("sex").is_null() | pl.col("anchor_sex").is_null() | (pl.col("sex") == pl.col("anchor_sex"))
+    )
     return pairs.filter(same_sex).select("subject_key", "anchor_person_key")

@@ -100,7 +100,9 @@ def _stat(path: Path) -> str:
     paths = sorted(path.rglob("*")) if path.is_dir() else [path, path.with_name(path.name + ".done")]
     facts = [
         f"{item.name}:{found.st_size}:{found.st_mtime_ns}"
-        for item in paths if item.is_file() for found in [item.stat()]
+        for item in paths
+        if item.is_file()
+        for found in [item.stat()]
     ]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
@@ -241,7 +243,14 @@ def batch_id_of(arrival: Arrival, hashes: Mapping[str, str]) -> str:
     """Return a delivery's id: a hash over its feed, what its name declares, and its members' names and hashes."""
     name = arrival.path.name
     period = read_period(name)
-    claim = [arrival.feed, period.stream, period.start, period.end, period.revision, name.partition(".")[2].lower()]
+    claim = [
+        arrival.feed,
+        period.stream,
+        period.start,
+        period.end,
+        period.revision,
+        name.partition(".")[2].lower(),
+    ]
     content = sorted(hashes.items()) if arrival.is_folder else sorted(hashes.values())
     return hashlib.sha256(json.dumps([claim, content], default=str).encode()).hexdigest()
 

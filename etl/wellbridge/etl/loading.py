@@ -60,14 +60,23 @@ def insert(store: Store, table: sa.Table, rows: pl.DataFrame) -> None:
 
     The delivery's marks are one value in a million rows: as an Enum the store takes them a third faster.
     """
-    marks = [name for name in sorted(_PROVENANCE & set(rows.columns)) if rows.height and rows[name].n_unique() == 1]
-    rows = rows.with_columns(pl.col(name).cast(pl.Enum([rows[name][0]])) for name in marks if rows[name][0] is not None)
+    marks = [
+        name for name in sorted(_PROVENANCE & set(rows.columns)) if rows.height and rows[name].n_unique() == 1
+    ]
+    rows = rows.with_columns(
+        pl.col(name).cast(pl.Enum([rows[name][0]])) for name in marks if rows[name][0] is not None
+    )
     names = columns_sql(rows.columns)
     store.run(f"INSERT INTO {quoted(table.name)} ({names}) SELECT {names} FROM incoming", incoming=rows)  # noqa: S608
 
 
 def replace_days(
-    store: Store, table: sa.Table, rows: pl.DataFrame, day: str, ranges: Sequence[tuple[date, date]], olds: Sequence[str]
+    store: Store,
+    table: sa.Table,
+    rows: pl.DataFrame,
+    day: str,
+    ranges: Sequence[tuple[date, date]],
+    olds: Sequence[str],
 ) -> pl.Series:
     """Put rows of owned days in place of what weaker deliveries said about those days.
 
@@ -94,25 +103,31 @@ def replace_days(
     unchanged = store.frame(
         f"SELECT i._id FROM incoming i JOIN {quoted(table.name)} t ON {_on(table)} "  # noqa: S608
         f"SEMI JOIN weak w ON t.batch_id = w.batch_id WHERE {same}",
-        incoming=rows, weak=weak,
+        incoming=rows,
+        weak=weak,
     )
     store.run(
         f"DELETE FROM {quoted(table.name)} t USING weak w "  # noqa: S608
         f"WHERE t.batch_id = w.batch_id AND ({within}) AND EXISTS (SELECT 1 FROM incoming i WHERE {_on(table)})",
-        bounds, weak=weak, incoming=content,
+        bounds,
+        weak=weak,
+        incoming=content,
     )
     insert(store, table, content)
     return rows.join(unchanged, on="_id", how="anti")["_id"]
 
 
-def clear_days(store: Store, table: sa.Table, day: str, ranges: Sequence[tuple[date, date]], olds: Sequence[str]) -> None:
+def clear_days(
+    store: Store, table: sa.Table, day: str, ranges: Sequence[tuple[date, date]], olds: Sequence[str]
+) -> None:
     """Remove what weaker deliveries still say about days that a stronger one owns."""
     if not olds or not ranges:
         return
     within = " OR ".join(f"t.{quoted(day)} BETWEEN ? AND ?" for _ in ranges)
     store.run(
         f"DELETE FROM {quoted(table.name)} t USING weak w WHERE t.batch_id = w.batch_id AND ({within})",  # noqa: S608
-        [bound for pair in ranges for bound in pair], weak=pl.DataFrame({"batch_id": list(olds)}),
+        [bound for pair in ranges for bound in pair],
+        weak=pl.DataFrame({"batch_id": list(olds)}),
     )
 
 
@@ -138,7 +153,8 @@ def upsert(store: Store, table: sa.Table, rows: pl.DataFrame) -> pl.Series:
     if winners.height:
         if not merged["is_new"].all():
             store.run(
-                f"DELETE FROM {quoted(table.name)} t USING incoming i WHERE {_on(table)}", incoming=winners  # noqa: S608
+                f"DELETE FROM {quoted(table.name)} t USING incoming i WHERE {_on(table)}",
+                incoming=winners,  # noqa: S608
             )
         insert(store, table, winners)
     return taken.filter(pl.col("is_new") | ~pl.col("is_same"))["_id"]
@@ -153,32 +169,49 @@ def delete(store: Store, table: sa.Table, keys: pl.DataFrame) -> pl.Series:
         keys: key columns of the table (all or some), ``version``, ``batch_id`` and ``_id``.
     """
     names = [name for name in keys.columns if name in table.columns and name not in _PROVENANCE | _LINKED]
-    stones = keys.sort("version").unique(names, keep="last", maintain_order=True).select(
-        "_id", pl.lit(table.name).alias("table_name"), _row_key(names).alias("row_key"), "version", "batch_id", *names
+    stones = (
+        keys.sort("version")
+        .unique(names, keep="last", maintain_order=True)
+        .select(
+            "_id",
+            pl.lit(table.name).alias("table_name"),
+            _row_key(names).alias("row_key"),
+            "version",
+            "batch_id",
+            *names,
+        )
     )
     newer = store.frame(
         "SELECT i.* FROM incoming i LEFT JOIN tombstone t USING (table_name, row_key) "
-        "WHERE t.version IS NULL OR i.version > t.version", incoming=stones
+        "WHERE t.version IS NULL OR i.version > t.version",
+        incoming=stones,
     )
     if not newer.height:
         return newer["_id"]
     on = " AND ".join(f"t.{quoted(name)} = i.{quoted(name)}" for name in names)
     store.run(
-        f"DELETE FROM {quoted(table.name)} t USING incoming i WHERE {on} AND t.version <= i.version", incoming=newer  # noqa: S608
+        f"DELETE FROM {quoted(table.name)} t USING incoming i WHERE {on} AND t.version <= i.version",
+        incoming=newer,  # noqa: S608
     )
-    store.run("DELETE FROM tombstone t USING incoming i WHERE t.table_name = i.table_name AND t.row_key = i.row_key",
-              incoming=newer)
+    store.run(
+        "DELETE FROM tombstone t USING incoming i WHERE t.table_name = i.table_name AND t.row_key = i.row_key",
+        incoming=newer,
+    )
     insert(store, METADATA.tables["tombstone"], newer.select("table_name", "row_key", "version", "batch_id"))
     return newer["_id"]
 
 
 def _row_key(names: Sequence[str]) -> pl.Expr:
-    return pl.concat_str(*(pl.lit(f"{name}=") + pl.col(name).cast(pl.String) for name in sorted(names)), separator="|")
+    return pl.concat_str(
+        *(pl.lit(f"{name}=") + pl.col(name).cast(pl.String) for name in sorted(names)), separator="|"
+    )
 
 
 def _not_deleted(store: Store, table: sa.Table, rows: pl.DataFrame) -> pl.DataFrame:
     stones = store.frame("SELECT row_key, version FROM tombstone WHERE table_name = ?", [table.name])
-    for shape in sorted({tuple(part.partition("=")[0] for part in key.split("|")) for key in stones["row_key"]}):
+    for shape in sorted(
+        {tuple(part.partition("=")[0] for part in key.split("|")) for key in stones["row_key"]}
+    ):
         keyed = rows.with_columns(_row_key(shape).alias("row_key")).join(
             stones, on="row_key", how="left", suffix="_deleted"
         )
@@ -215,7 +248,9 @@ def _same_content(table: sa.Table) -> str:
 
 
 def _content(alias: str, table: sa.Table) -> str:
-    cells = ", ".join(f"coalesce(CAST({alias}.{quoted(name)} AS VARCHAR), '')" for name in _content_names(table))
+    cells = ", ".join(
+        f"coalesce(CAST({alias}.{quoted(name)} AS VARCHAR), '')" for name in _content_names(table)
+    )
     return f"concat_ws('|', {cells})" if cells else "''"
 
 
@@ -226,5 +261,6 @@ def relink(store: Store, tables: Iterable[sa.Table], moved: pl.DataFrame) -> Non
     for table in tables:
         store.run(
             f"UPDATE {quoted(table.name)} SET person_key = m.person_key FROM moved m "  # noqa: S608
-            f"WHERE {quoted(table.name)}.subject_key = m.subject_key", moved=moved,
+            f"WHERE {quoted(table.name)}.subject_key = m.subject_key",
+            moved=moved,
         )

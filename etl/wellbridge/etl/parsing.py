@@ -34,7 +34,9 @@ class Split:
     held: pl.DataFrame
 
 
-def parse(rows: pl.DataFrame, contract: Contract, codes: Mapping[str, Mapping[str, str]] | None = None) -> Split:
+def parse(
+    rows: pl.DataFrame, contract: Contract, codes: Mapping[str, Mapping[str, str]] | None = None
+) -> Split:
     """Turn a chunk's text columns into the contract's types and names.
 
     Args:
@@ -52,9 +54,11 @@ def parse(rows: pl.DataFrame, contract: Contract, codes: Mapping[str, Mapping[st
         value, rule = _cell(text, column, (codes or {}).get(column.name, {}))
         cells.append(value.alias(column.name))
         if rule is not None and rule.null_count() < rule.len():
-            held.append(rows.select("_file", "_row", pl.lit(column.name).alias("column"), rule.alias("rule")).filter(
-                pl.col("rule").is_not_null()
-            ))
+            held.append(
+                rows.select("_file", "_row", pl.lit(column.name).alias("column"), rule.alias("rule")).filter(
+                    pl.col("rule").is_not_null()
+                )
+            )
     return Split(pl.DataFrame(cells), pl.concat(held) if held else pl.DataFrame(schema=HELD_SCHEMA))
 
 
@@ -77,14 +81,18 @@ def _cell(text: pl.Series, column: Column, codes: Mapping[str, str]) -> tuple[pl
         return text.cast(column.dtype), None
     if column.dtype == pl.Boolean:
         lower = pl.col("text").str.to_lowercase()
-        return _read(text, pl.when(lower.is_in(TRUE)).then(True).when(lower.is_in(FALSE)).then(False), "WB-R-013")
+        return _read(
+            text, pl.when(lower.is_in(TRUE)).then(True).when(lower.is_in(FALSE)).then(False), "WB-R-013"
+        )
     if column.dtype == pl.Date:
         return _plausible(*_first_reading(text, [ISO_DATE, *column.formats], _date))
     if column.dtype == pl.Datetime:
         iso = text.str.replace(r"[Zz]$", "+00:00")
         return _plausible(*_first_reading(iso, [*_ZONED, *column.formats], _instant))
     number = pl.col("text").cast(column.dtype, strict=False)
-    return _read(text, pl.when(number.is_finite()).then(number) if column.dtype == pl.Float64 else number, "WB-R-012")
+    return _read(
+        text, pl.when(number.is_finite()).then(number) if column.dtype == pl.Float64 else number, "WB-R-012"
+    )
 
 
 def _read(text: pl.Series, value: pl.Expr, rule: str) -> tuple[pl.Series, pl.Series | None]:
@@ -100,7 +108,9 @@ def _broken(text: pl.Series, value: pl.Series, rule: str) -> pl.Series | None:
     return frame.select(pl.when(broken).then(pl.lit(rule))).to_series()
 
 
-def _code(text: pl.Series, known: Mapping[str, str], local: Mapping[str, str]) -> tuple[pl.Series, pl.Series | None]:
+def _code(
+    text: pl.Series, known: Mapping[str, str], local: Mapping[str, str]
+) -> tuple[pl.Series, pl.Series | None]:
     codes = {canonical.lower(): canonical for canonical in known.values()}
     for own in (known, local):
         codes |= {source.strip().lower(): canonical for source, canonical in own.items()}
@@ -123,7 +133,9 @@ def _first_reading(
 def _date(text: pl.Series, form: str) -> pl.Series:
     if form != EPOCH_MS:
         return text.str.to_date(form, strict=False)
-    digits = pl.when(pl.col("text").str.contains(r"^\d{11,13}$")).then(pl.col("text").cast(pl.Int64, strict=False))
+    digits = pl.when(pl.col("text").str.contains(r"^\d{11,13}$")).then(
+        pl.col("text").cast(pl.Int64, strict=False)
+    )
     return text.to_frame("text").select(pl.from_epoch(digits, time_unit="ms").dt.date()).to_series()
 
 
@@ -135,13 +147,12 @@ def _instant(text: pl.Series, form: str) -> pl.Series:
 def _plausible(text: pl.Series, value: pl.Series) -> tuple[pl.Series, pl.Series | None]:
     unread = _broken(text, value, "WB-R-011")
     day = value.dt.date()
-    if unread is None and (value.null_count() == value.len() or (day.min() >= FIRST_DATE and day.max() <= LAST_DATE)):
+    if unread is None and day.is_between(FIRST_DATE, LAST_DATE).all():
         return value, None
+    rules = unread if unread is not None else pl.Series([None], dtype=pl.String).new_from_index(0, value.len())
     inside = pl.col("day").is_between(FIRST_DATE, LAST_DATE)
-    judged = pl.DataFrame({"value": value, "day": day, "unread": unread}).select(
+    judged = pl.DataFrame({"value": value, "day": day, "unread": rules}).select(
         pl.when(inside).then("value").alias("value"),
         pl.coalesce("unread", pl.when(~inside).then(pl.lit("WB-R-014"))).alias("rule"),
-    ) if unread is not None else pl.DataFrame({"value": value, "day": day}).select(
-        pl.when(inside).then("value").alias("value"), pl.when(~inside).then(pl.lit("WB-R-014")).alias("rule"),
     )
     return judged["value"], judged["rule"]

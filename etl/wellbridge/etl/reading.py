@@ -97,7 +97,11 @@ def held_rows(file: str, rows: Iterable[int], rule: str, column: str | None = No
     """Build held rows of one file that share a rule and column."""
     numbers = list(rows)
     return pl.DataFrame(
-        {"_file": [file] * len(numbers), "_row": numbers, "column": [column] * len(numbers),
-         "rule": [rule] * len(numbers)},
+        {
+            "_file": [file] * len(numbers),
+            "_row": numbers,
+            "column": [column] * len(numbers),
+            "rule": [rule] * len(numbers),
+        },
         schema=HELD_SCHEMA,
     )

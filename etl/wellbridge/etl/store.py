@@ -115,7 +115,9 @@ def open_store(path: Path, metadata: sa.MetaData, *, read_only: bool = False) ->
     if not path.exists() and not read_only:
         _create(path, metadata)
     if not path.exists():
-        raise StoreError("WB-E-050", "The store does not exist yet.", f"store {path.name}", todo="wellbridge run")
+        raise StoreError(
+            "WB-E-050", "The store does not exist yet.", f"store {path.name}", todo="wellbridge run"
+        )
     if path.stat().st_mode & 0o077:
         raise StoreError("WB-E-051", "The store can be read by other accounts.", f"store {path.name}")
     store = Store(path, _connect(path, read_only=read_only))
@@ -126,9 +128,12 @@ def open_store(path: Path, metadata: sa.MetaData, *, read_only: bool = False) ->
 
 def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     spill = path.parent / "spill"
-    settings = {
-        "memory_limit": MEMORY_LIMIT, "preserve_insertion_order": "false", "temp_directory": str(spill),
-        "autoinstall_known_extensions": "false", "autoload_known_extensions": "false",
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": MEMORY_LIMIT,
+        "preserve_insertion_order": "false",
+        "temp_directory": str(spill),
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
     }
     failed = ""
     try:

@@ -58,7 +58,9 @@ def _faults(rows: pl.DataFrame, contract: Contract) -> pl.DataFrame:
         return pl.DataFrame(schema={"_index": pl.UInt32, **HELD_SCHEMA})
     placed = cases.join(rows.select("_index", "_file", "_row"), on="_index", how="inner")
     if placed.select("_index").n_unique() < cases.select("_index").n_unique():
-        raise ContractError("WB-E-022", "A contract failed as a whole, not on rows.", f"contract {contract.name}")
+        raise ContractError(
+            "WB-E-022", "A contract failed as a whole, not on rows.", f"contract {contract.name}"
+        )
     return placed.select("_index", *HELD_SCHEMA)
 
 
@@ -72,17 +74,22 @@ def _failure_cases(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame | No
     except Exception as error:  # any other failure of the validator may quote values too
         failed = type(error).__name__
     if failed:
-        raise ContractError("WB-E-022", "A contract could not be put to the rows.", f"{contract.name} · {failed}")
+        raise ContractError(
+            "WB-E-022", "A contract could not be put to the rows.", f"{contract.name} · {failed}"
+        )
     if cases is None:
         return None
     if cases["index"].null_count():
-        raise ContractError("WB-E-022", "A contract failed as a whole, not on rows.", f"contract {contract.name}")
+        raise ContractError(
+            "WB-E-022", "A contract failed as a whole, not on rows.", f"contract {contract.name}"
+        )
     names = {name: _rule(name) for name in cases["check"].unique()}
-    return cases.select(
+    found: pl.DataFrame = cases.select(
         pl.col("index").cast(pl.UInt32).alias("_index"),
         pl.when(pl.col("schema_context") == "Column").then(pl.col("column")).alias("column"),
         pl.col("check").replace_strict(names, return_dtype=pl.String).alias("rule"),
     )
+    return found
 
 
 def _rule(check: str) -> str:

@@ -31,13 +31,34 @@ SUBJECT = _table("subject", subject_key=_T, namespace=_T, own_person_key=_T, per
 TRAIT_NAMES: Final = tuple(sorted(TRAITS))
 TRAIT = _table("trait", subject_key=_T, trait=_T, value=_T, version=_T)
 CONSENT = _table(
-    "consent", feed=_T, consent_id=_T, subject_key=_T, decision=_T, start_date=_D, end_date=_D, is_active=_B, version=_T
+    "consent",
+    feed=_T,
+    consent_id=_T,
+    subject_key=_T,
+    decision=_T,
+    start_date=_D,
+    end_date=_D,
+    is_active=_B,
+    version=_T,
 )
 HELD_ROW = _table(
-    "held_row", batch_id=_T, feed=_T, resource=_T, file=_T, row=_I, column=_T, rule=_T,
-    record_key=_T, waiting_key=_T, status=_T, reason=_T, run_id=_T,
+    "held_row",
+    batch_id=_T,
+    feed=_T,
+    resource=_T,
+    file=_T,
+    row=_I,
+    column=_T,
+    rule=_T,
+    record_key=_T,
+    waiting_key=_T,
+    status=_T,
+    reason=_T,
+    run_id=_T,
 )
-REMOVED_ROW = _table("removed_row", batch_id=_T, feed=_T, resource=_T, file=_T, row=_I, rule=_T, subject_key=_T)
+REMOVED_ROW = _table(
+    "removed_row", batch_id=_T, feed=_T, resource=_T, file=_T, row=_I, rule=_T, subject_key=_T
+)
 LOADED_SUBJECT = _table("loaded_subject", feed=_T, batch_id=_T, subject_key=_T)
 CROSSWALK = _table("crosswalk", agreement_id=_T, person_key=_T, code=_T)
 
@@ -48,7 +69,9 @@ def random_keys(count: int) -> pl.Series:
     """Draw keys of 128 random bits, hex."""
     text = secrets.token_hex(KEY_BYTES * count)
     width = 2 * KEY_BYTES
-    return pl.Series("key", [text[start:start + width] for start in range(0, width * count, width)], pl.String)
+    return pl.Series(
+        "key", [text[start : start + width] for start in range(0, width * count, width)], pl.String
+    )
 
 
 class Keys:
@@ -61,7 +84,8 @@ class Keys:
         self._store, self.namespace, self.kind = store, namespace, kind
         self._known = store.frame(
             "SELECT k.source_id, k.key, k.is_known, s.person_key FROM source_key k "
-            "LEFT JOIN subject s ON s.subject_key = k.key WHERE k.namespace = ?", [namespace]
+            "LEFT JOIN subject s ON s.subject_key = k.key WHERE k.namespace = ?",
+            [namespace],
         ).with_columns(pl.col("person_key").cast(pl.String))
         self._fresh: list[pl.DataFrame] = []
 
@@ -81,17 +105,27 @@ class Keys:
         return distinct.join(self._known, on="source_id", how="inner")
 
     def _add(self, new: pl.DataFrame, *, is_known: bool) -> None:
-        person = random_keys(new.height) if self.kind is Kind.PERSON else pl.Series([None] * new.height, dtype=pl.String)
+        person = (
+            random_keys(new.height)
+            if self.kind is Kind.PERSON
+            else pl.Series([None] * new.height, dtype=pl.String)
+        )
         added = new.with_columns(
-            random_keys(new.height).alias("key"), pl.lit(is_known).alias("is_known"), person.alias("person_key")
+            random_keys(new.height).alias("key"),
+            pl.lit(is_known).alias("is_known"),
+            person.alias("person_key"),
         )
         self._known = pl.concat([self._known, added.select(self._known.columns)])
         self._store.run(
-            "INSERT INTO source_key SELECT ?, source_id, key, is_known FROM added", [self.namespace], added=added
+            "INSERT INTO source_key SELECT ?, source_id, key, is_known FROM added",
+            [self.namespace],
+            added=added,
         )
         if self.kind is Kind.PERSON:
             self._store.run(
-                "INSERT INTO subject SELECT key, ?, person_key, person_key FROM added", [self.namespace], added=added
+                "INSERT INTO subject SELECT key, ?, person_key, person_key FROM added",
+                [self.namespace],
+                added=added,
             )
 
     def _mark_known(self, distinct: pl.DataFrame) -> None:
@@ -103,7 +137,9 @@ class Keys:
         )
         self._store.run(
             "UPDATE source_key SET is_known = true FROM unknown "
-            "WHERE namespace = ? AND source_key.source_id = unknown.source_id", [self.namespace], unknown=unknown
+            "WHERE namespace = ? AND source_key.source_id = unknown.source_id",
+            [self.namespace],
+            unknown=unknown,
         )
 
     def refresh_persons(self, persons: pl.DataFrame) -> None:
@@ -148,9 +184,13 @@ class Vault:
         Trait by trait, because one record brings the name and another the sex: a missing cell says nothing.
         """
         names = [name for name in TRAIT_NAMES if name in traits.columns]
-        long = traits.unpivot(on=names, index=["subject_key", "version"], variable_name="trait", value_name="value")
-        newest = long.drop_nulls("value").sort("version", "value").unique(
-            ["subject_key", "trait"], keep="last", maintain_order=True
+        long = traits.unpivot(
+            on=names, index=["subject_key", "version"], variable_name="trait", value_name="value"
+        )
+        newest = (
+            long.drop_nulls("value")
+            .sort("version", "value")
+            .unique(["subject_key", "trait"], keep="last", maintain_order=True)
         )
         self.replace("trait", ["subject_key", "trait"], newest)
 
@@ -163,13 +203,15 @@ class Vault:
         on = " AND ".join(f"t.{quoted(name)} = i.{quoted(name)}" for name in key)
         newer = self.store.frame(
             f"SELECT i.* FROM incoming i LEFT JOIN {quoted(table)} t ON {on} WHERE t.version IS NULL "  # noqa: S608
-            f"OR (i.version, {_text('i', content)}) > (t.version, {_text('t', content)})", incoming=rows,
+            f"OR (i.version, {_text('i', content)}) > (t.version, {_text('t', content)})",
+            incoming=rows,
         )
         if newer.height:
             names = columns_sql(rows.columns)
             self.store.run(f"DELETE FROM {quoted(table)} t USING newer i WHERE {on}", newer=newer)  # noqa: S608
             self.store.run(
-                f"INSERT INTO {quoted(table)} ({names}) SELECT {names} FROM newer", newer=newer  # noqa: S608
+                f"INSERT INTO {quoted(table)} ({names}) SELECT {names} FROM newer",
+                newer=newer,  # noqa: S608
             )
         return newer.height
 

@@ -56,16 +56,25 @@ def run_nights(site: Site, synthetic: Path, progress: Progress) -> Iterator[RunR
 
 def check_held(site: Site, truth: Path) -> Check:
     """Compare held rows with planted defects: the same rows, for the same rules."""
-    planted = pl.read_csv(truth / "defects.csv", infer_schema=False).with_columns(pl.col("row").cast(pl.Int64))
-    held = held_lines(site, status=None).filter((pl.col("row") != WHOLE_DELIVERY) & (pl.col("status") != "released"))
-    return _compare("held rows = planted defects", planted.select(_ROW).unique(), held.select(_ROW).unique(), _ROW)
+    planted = pl.read_csv(truth / "defects.csv", infer_schema=False).with_columns(
+        pl.col("row").cast(pl.Int64)
+    )
+    held = held_lines(site, status=None).filter(
+        (pl.col("row") != WHOLE_DELIVERY) & (pl.col("status") != "released")
+    )
+    return _compare(
+        "held rows = planted defects", planted.select(_ROW).unique(), held.select(_ROW).unique(), _ROW
+    )
 
 
 def check_deliveries(site: Site, truth: Path) -> Check:
     """Compare deliveries held whole with those planted as such."""
-    planted = pl.read_csv(truth / "deliveries.csv", infer_schema=False).filter(
-        pl.col("rule").is_not_null() & (pl.col("rule") != "") & (pl.col("rule") != "WB-D-002")
-    ).select("feed", "name", "rule").unique()
+    planted = (
+        pl.read_csv(truth / "deliveries.csv", infer_schema=False)
+        .filter(pl.col("rule").is_not_null() & (pl.col("rule") != "") & (pl.col("rule") != "WB-D-002"))
+        .select("feed", "name", "rule")
+        .unique()
+    )
     with open_store(site.warehouse, METADATA, read_only=True) as warehouse:
         held = warehouse.frame("SELECT feed, file_name AS name, rule FROM batch WHERE status = 'held'")
     return _compare("deliveries held whole = planted", planted, held, ("feed", "name", "rule"))
@@ -73,16 +82,22 @@ def check_deliveries(site: Site, truth: Path) -> Check:
 
 def check_removed(site: Site, truth: Path) -> Check:
     """Compare rows that policy removed with those that it had to remove."""
-    planted = pl.read_csv(truth / "removed.csv", infer_schema=False).with_columns(pl.col("row").cast(pl.Int64))
+    planted = pl.read_csv(truth / "removed.csv", infer_schema=False).with_columns(
+        pl.col("row").cast(pl.Int64)
+    )
     with open_store(site.vault, VAULT, read_only=True) as vault:
         removed = vault.frame('SELECT feed, file, "row", rule FROM removed_row')
-    return _compare("removed rows = refused consents and opt-outs", planted.select(_ROW).unique(), removed.unique(), _ROW)
+    return _compare(
+        "removed rows = refused consents and opt-outs", planted.select(_ROW).unique(), removed.unique(), _ROW
+    )
 
 
 def _compare(name: str, planted: pl.DataFrame, found: pl.DataFrame, on: tuple[str, ...]) -> Check:
     keys = list(on)
     return Check(
-        name, planted.join(found, on=keys, how="semi").height, planted.join(found, on=keys, how="anti").height,
+        name,
+        planted.join(found, on=keys, how="semi").height,
+        planted.join(found, on=keys, how="anti").height,
         found.join(planted, on=keys, how="anti").height,
     )
 
@@ -92,12 +107,16 @@ def measures_beside_truth(site: Site, truth: Path) -> list[dict[str, Any]]:
     wanted: dict[str, Any] = json.loads((truth / "measures.json").read_text())
     with open_store(site.warehouse, METADATA, read_only=True) as warehouse:
         found = {
-            row["measure_id"]: row for row in warehouse.frame(
+            row["measure_id"]: row
+            for row in warehouse.frame(
                 "SELECT * FROM measure_value WHERE dimension = 'all' ORDER BY period"
             ).to_dicts()
         }
-    return [_beside(measure_id, true, found.get(measure_id)) for measure_id, true in sorted(wanted.items())
-            if "value" in true]
+    return [
+        _beside(measure_id, true, found.get(measure_id))
+        for measure_id, true in sorted(wanted.items())
+        if "value" in true
+    ]
 
 
 def _beside(measure_id: str, true: dict[str, Any], found: dict[str, Any] | None) -> dict[str, Any]:
@@ -105,4 +124,10 @@ def _beside(measure_id: str, true: dict[str, Any], found: dict[str, Any] | None)
     value = found["value"] if found else None
     wanted = delivered["value"]
     same = value == wanted if value is None or wanted is None else math.isclose(value, wanted, rel_tol=_EXACT)
-    return {"measure": measure_id, "warehouse": value, "delivered": delivered["value"], "true": true["value"], "same": same}
+    return {
+        "measure": measure_id,
+        "warehouse": value,
+        "delivered": delivered["value"],
+        "true": true["value"],
+        "same": same,
+    }

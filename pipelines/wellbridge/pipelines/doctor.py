@@ -43,7 +43,14 @@ def examine(root: Path) -> list[Finding]:
         return [*findings, Finding("settings", FAIL, problem.what + " " + problem.where, problem.todo)]
     findings.append(Finding("settings", OK, f"{len(site.feeds)} feeds; {_origins()}"))
     checks: tuple[Callable[[Site], Iterator[Finding]], ...] = (
-        _feeds, _private, _work_tree, _contracts, _disk, _lock, _stores, _agreements,
+        _feeds,
+        _private,
+        _work_tree,
+        _contracts,
+        _disk,
+        _lock,
+        _stores,
+        _agreements,
     )
     for check in checks:
         findings.extend(check(site))
@@ -68,7 +75,9 @@ def _feeds(site: Site) -> Iterator[Finding]:
 
     for feed in site.feeds.values():
         if feed.kind not in KINDS:
-            yield Finding("feeds", FAIL, f"feed {feed.name}: unknown source kind", f"One of {', '.join(KINDS)}")
+            yield Finding(
+                "feeds", FAIL, f"feed {feed.name}: unknown source kind", f"One of {', '.join(KINDS)}"
+            )
         elif not feed.inbox.is_dir():
             yield Finding("feeds", FAIL, f"feed {feed.name}: no inbox", f"mkdir {feed.inbox}", Exit.SOURCE)
     yield Finding("feeds", OK, f"{len(site.feeds)} feeds known")
@@ -81,17 +90,30 @@ def _private(site: Site) -> Iterator[Finding]:
     loose = [path for path in paths if path.exists() and path.stat().st_mode & 0o077]
     if loose:
         shown = ", ".join(str(path.relative_to(site.state.parent)) for path in loose[:3])
-        yield Finding("private files", FAIL, f"{len(loose)} paths others may read, e.g. {shown}",
-                      f"chmod -R go-rwx {site.state}", Exit.WAREHOUSE)
+        yield Finding(
+            "private files",
+            FAIL,
+            f"{len(loose)} paths others may read, e.g. {shown}",
+            f"chmod -R go-rwx {site.state}",
+            Exit.WAREHOUSE,
+        )
     else:
         yield Finding("private files", OK, f"{len(paths)} paths, readable by their owner alone")
 
 
 def _work_tree(site: Site) -> Iterator[Finding]:
-    above = [folder for folder in (site.state.resolve(), *site.state.resolve().parents) if (folder / ".git").exists()]
+    above = [
+        folder
+        for folder in (site.state.resolve(), *site.state.resolve().parents)
+        if (folder / ".git").exists()
+    ]
     if above:
-        yield Finding("outside git", FAIL, "the state folder lies inside a git work tree",
-                      "Set state_dir in wellbridge.toml to a folder outside it")
+        yield Finding(
+            "outside git",
+            FAIL,
+            "the state folder lies inside a git work tree",
+            "Set state_dir in wellbridge.toml to a folder outside it",
+        )
     else:
         yield Finding("outside git", OK, "stores and keys are in no git work tree")
 
@@ -118,7 +140,13 @@ def _lock(site: Site) -> Iterator[Finding]:
     from wellbridge.schemas.errors import LockedError
 
     if not site.state.is_dir():
-        yield Finding("lock", FAIL, "the state folder is missing", f"wellbridge init, or restore {site.state}", Exit.WAREHOUSE)
+        yield Finding(
+            "lock",
+            FAIL,
+            "the state folder is missing",
+            f"wellbridge init, or restore {site.state}",
+            Exit.WAREHOUSE,
+        )
         return
     held = ""
     try:
@@ -145,9 +173,16 @@ def _stores(site: Site) -> Iterator[Finding]:
         except SafeError as error:
             problem = error
         if problem is not None:
-            yield Finding("stores", FAIL, f"{path.name}: {problem.what} {problem.where}", problem.todo, Exit.WAREHOUSE)
+            yield Finding(
+                "stores", FAIL, f"{path.name}: {problem.what} {problem.where}", problem.todo, Exit.WAREHOUSE
+            )
         elif tables < len(metadata.tables):
-            yield Finding("stores", WARN, f"{path.name}: {tables} of {len(metadata.tables)} tables", "wellbridge run adds them")
+            yield Finding(
+                "stores",
+                WARN,
+                f"{path.name}: {tables} of {len(metadata.tables)} tables",
+                "wellbridge run adds them",
+            )
         else:
             yield Finding("stores", OK, f"{path.name}: {tables} tables")
 

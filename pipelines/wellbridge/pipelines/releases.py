@@ -33,15 +33,18 @@ def build_release(site: Site, extract_id: str, *, now: datetime | None = None) -
     known = definitions(site)
     if extract_id not in known:
         near = difflib.get_close_matches(extract_id, known, n=3)
-        raise ConfigurationError("WB-E-015", "There is no extract of that name.", f"near: {', '.join(near)}" if near else "")
+        raise ConfigurationError(
+            "WB-E-015", "There is no extract of that name.", f"near: {', '.join(near)}" if near else ""
+        )
     definition = known[extract_id]
     agreement = _agreement(site, definition)
     clock = now or datetime.now(UTC)
     with (
-        run_lock(site.lock), open_store(site.warehouse, METADATA) as warehouse, open_store(site.vault, VAULT) as vault,
+        run_lock(site.lock),
+        open_store(site.warehouse, METADATA) as warehouse,
+        open_store(site.vault, VAULT) as vault,
     ):
-        with vault.transaction():
-            release = build(definition, agreement, warehouse, VaultCrosswalk(vault), site.releases, clock)
+        release = build(definition, agreement, warehouse, VaultCrosswalk(vault), site.releases, clock)
         _write_event(warehouse, release, clock)
     return release
 

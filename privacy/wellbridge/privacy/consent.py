@@ -14,7 +14,10 @@ OPTED_OUT: Final = "WB-P-003"
 # What is known of a subject: whether everything is denied, whether Part 2 records may be shared, whether the family
 # opted out of sharing with partners. A subject that is absent has said nothing: Part 2 records then stay out.
 STANDING_SCHEMA: Final = {
-    "subject_key": pl.String, "is_denied": pl.Boolean, "permits_part2": pl.Boolean, "is_opted_out": pl.Boolean,
+    "subject_key": pl.String,
+    "is_denied": pl.Boolean,
+    "permits_part2": pl.Boolean,
+    "is_opted_out": pl.Boolean,
 }
 
 
@@ -40,8 +43,12 @@ def standing(consents: pl.DataFrame, subjects: pl.DataFrame, on: date) -> pl.Dat
     )
     opted = (
         in_force.filter(pl.col("decision").is_in(["optout_partners", "optout_all"]))
-        .join(subjects, on="subject_key").select("person_key").unique()
-        .join(subjects, on="person_key").select("subject_key").unique()
+        .join(subjects, on="subject_key")
+        .select("person_key")
+        .unique()
+        .join(subjects, on="person_key")
+        .select("subject_key")
+        .unique()
         .with_columns(pl.lit(True).alias("is_opted_out"))
     )
     return own.join(opted, on="subject_key", how="full", coalesce=True).select(
@@ -57,7 +64,10 @@ def removal_rule(standing_of_rows: pl.DataFrame) -> pl.Expr:
     known = set(standing_of_rows.columns)
     is_part2 = pl.col("is_part2").fill_null(True) if "is_part2" in known else pl.lit(False)
     return (
-        pl.when(pl.col("is_denied").fill_null(False)).then(pl.lit(DENIED))
-        .when(is_part2 & ~pl.col("permits_part2").fill_null(False)).then(pl.lit(PART2))
-        .when(pl.col("is_opted_out").fill_null(False)).then(pl.lit(OPTED_OUT))
+        pl.when(pl.col("is_denied").fill_null(False))
+        .then(pl.lit(DENIED))
+        .when(is_part2 & ~pl.col("permits_part2").fill_null(False))
+        .then(pl.lit(PART2))
+        .when(pl.col("is_opted_out").fill_null(False))
+        .then(pl.lit(OPTED_OUT))
     )

@@ -27,7 +27,16 @@ RESTRICTED_ZIP3: Final = frozenset(
     "036 059 063 102 203 205 369 556 692 790 821 823 830 831 878 879 884 890 893".split()
 )
 
-SYSTEM_COLUMNS: Final = ("_id", "_file", "_row", "person_key", "subject_key", "staff_key", "version", "is_part2")
+SYSTEM_COLUMNS: Final = (
+    "_id",
+    "_file",
+    "_row",
+    "person_key",
+    "subject_key",
+    "staff_key",
+    "version",
+    "is_part2",
+)
 
 
 def policy_hash() -> str:
@@ -92,6 +101,7 @@ def check_loadable(table: sa.Table, frame: pl.DataFrame) -> None:
         known = table.columns.get(name)
         if known is None or known.info.get("privacy") not in WAREHOUSE_CLASSES:
             raise ConfigurationError(
-                "WB-E-014", "A column without a privacy class that may load was about to be loaded.",
+                "WB-E-014",
+                "A column without a privacy class that may load was about to be loaded.",
                 f"table {table.name} · column {name}",
             )

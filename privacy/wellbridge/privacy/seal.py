@@ -81,7 +81,7 @@ class Sealer:
             StoreError: WB-E-052 when a byte was changed, cut off, or another key sealed it.
         """
         header = source.read(len(MAGIC) + 12)
-        intact = header.startswith(MAGIC) and self._open_chunks(header[len(MAGIC):], source, target)
+        intact = header.startswith(MAGIC) and self._open_chunks(header[len(MAGIC) :], source, target)
         if not intact:
             raise StoreError("WB-E-052", "A sealed file does not open with the site's key.")
 

@@ -202,15 +202,26 @@ def column(
 
     With ``codes`` the cell may hold only a code of the list; it is translated to the canonical code.
     """
-    for value, allowed, what in ((ids, NAMESPACES, "ids"), (trait, TRAITS, "trait"),
-                                 (generalise, GENERALISATIONS, "generalise")):
+    for value, allowed, what in (
+        (ids, NAMESPACES, "ids"),
+        (trait, TRAITS, "trait"),
+        (generalise, GENERALISATIONS, "generalise"),
+    ):
         if value is not None and value not in allowed:
             raise ConfigurationError("WB-E-015", f"A contract names an unknown {what}.", f"{what} {value!r}")
     return pa.Field(
         nullable=not required,
         metadata={
-            "privacy": privacy, "header": header, "standard": standard, "codes": codes, "formats": formats,
-            "ids": ids, "defines": defines, "refers": refers, "trait": trait, "generalise": generalise,
+            "privacy": privacy,
+            "header": header,
+            "standard": standard,
+            "codes": codes,
+            "formats": formats,
+            "ids": ids,
+            "defines": defines,
+            "refers": refers,
+            "trait": trait,
+            "generalise": generalise,
         },
         **checks,
     )
@@ -234,11 +245,21 @@ def contract(
     """
 
     def register(model: type[pa.DataFrameModel]) -> Contract:
-        columns = {column_name: _column(name, column_name, spec) for column_name, spec in
-                   model.to_schema().columns.items()}
+        columns = {
+            column_name: _column(name, column_name, spec)
+            for column_name, spec in model.to_schema().columns.items()
+        }
         built = Contract(
-            name=name, title=(model.__doc__ or "").strip().splitlines()[0], model=model, columns=columns,
-            key=key, mode=mode, regime=regime, period=period, version=version, loads=loads,
+            name=name,
+            title=(model.__doc__ or "").strip().splitlines()[0],
+            model=model,
+            columns=columns,
+            key=key,
+            mode=mode,
+            regime=regime,
+            period=period,
+            version=version,
+            loads=loads,
             extra_headers=extra_headers,
         )
         CONTRACTS[name] = built
@@ -251,7 +272,8 @@ def _column(contract_name: str, name: str, spec: Any) -> Column:
     declared = dict(spec.metadata or {})
     if not isinstance(declared.get("privacy"), PrivacyClass):
         raise ConfigurationError(
-            "WB-E-014", "A contract has a column without a privacy class.",
+            "WB-E-014",
+            "A contract has a column without a privacy class.",
             f"contract {contract_name} · column {name}",
         )
     declared["header"] = declared["header"] or name

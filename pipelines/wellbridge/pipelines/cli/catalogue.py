@@ -13,7 +13,9 @@ from wellbridge.schemas.errors import ADVICE, OUTCOMES, ConfigurationError, Exit
 
 def _unknown(what: str, name: str, known: list[str]) -> ConfigurationError:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    return ConfigurationError("WB-E-015", f"There is no {what} of that name.", f"near: {', '.join(near)}" if near else "")
+    return ConfigurationError(
+        "WB-E-015", f"There is no {what} of that name.", f"near: {', '.join(near)}" if near else ""
+    )
 
 
 def _show(rows: list[dict[str, Any]], name: str, columns: list[str], *, as_json: bool) -> Exit:
@@ -44,7 +46,13 @@ def contract() -> None:
 def contract_list(as_json: bool) -> Exit:
     """List every contract: source, record type, law, and how later deliveries change earlier ones."""
     rows = [
-        {"contract": name, "title": c.title, "regime": str(c.regime), "mode": str(c.mode), "columns": len(c.columns)}
+        {
+            "contract": name,
+            "title": c.title,
+            "regime": str(c.regime),
+            "mode": str(c.mode),
+            "columns": len(c.columns),
+        }
         for name, c in _contracts().items()
     ]
     return _show(rows, "contracts", ["contract", "title", "regime", "mode", "columns"], as_json=as_json)
@@ -60,8 +68,15 @@ def contract_show(name: str, as_json: bool) -> Exit:
     if name not in known:
         raise _unknown("contract", name, list(known))
     rows = [
-        {"column": c.name, "header": c.header, "type": str(c.dtype), "class": str(c.privacy), "standard": c.standard,
-         "required": c.required, "kept as": _kept(c)}
+        {
+            "column": c.name,
+            "header": c.header,
+            "type": str(c.dtype),
+            "class": str(c.privacy),
+            "standard": c.standard,
+            "required": c.required,
+            "kept as": _kept(c),
+        }
         for c in known[name].columns.values()
     ]
     return _show(rows, "columns", list(rows[0]), as_json=as_json)
@@ -93,8 +108,10 @@ def _measures() -> dict[str, Any]:
 @command
 def measure_list(as_json: bool) -> Exit:
     """List every measure with its seed pillar and unit."""
-    rows = [{"measure": m.id, "title": m.title, "pillar": m.pillar, "kind": str(m.kind), "min_n": m.min_n}
-            for m in _measures().values()]
+    rows = [
+        {"measure": m.id, "title": m.title, "pillar": m.pillar, "kind": str(m.kind), "min_n": m.min_n}
+        for m in _measures().values()
+    ]
     return _show(rows, "measures", ["measure", "title", "pillar", "kind", "min_n"], as_json=as_json)
 
 
@@ -108,8 +125,20 @@ def measure_show(name: str, as_json: bool) -> Exit:
     if name not in known:
         raise _unknown("measure", name, list(known))
     m = known[name]
-    facts = {field: getattr(m, field) for field in (
-        "id", "title", "definition", "numerator", "denominator", "sources", "pillar", "kind", "min_n")}
+    facts = {
+        field: getattr(m, field)
+        for field in (
+            "id",
+            "title",
+            "definition",
+            "numerator",
+            "denominator",
+            "sources",
+            "pillar",
+            "kind",
+            "min_n",
+        )
+    }
     if as_json:
         show_json(document(Exit.DONE, measure=facts))
     else:

@@ -12,8 +12,13 @@ from wellbridge.schemas.errors import Exit
 
 
 @click.command()
-@click.option("--site", "directory", type=click.Path(path_type=Path, file_okay=False), default=None,
-              help="Folder for the demo's site.  [default: a new folder wellbridge-demo-N]")
+@click.option(
+    "--site",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Folder for the demo's site.  [default: a new folder wellbridge-demo-N]",
+)
 @click.option("--students", type=click.IntRange(min=50), default=5_000, show_default=True)
 @click.option("--nights", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
@@ -44,8 +49,13 @@ def demo(directory: Path | None, students: int, nights: int, seed: int, as_json:
     synthetic = root / "synthetic"
     progress = Progress()
     say(f"A synthetic district of {students:,} students, {nights} nights, seed {seed}, in {root}\n")
-    generate(synthetic, students=students, nights=nights, seed=seed,
-             progress=lambda done, _of: progress("synth", "students", done))
+    generate(
+        synthetic,
+        students=students,
+        nights=nights,
+        seed=seed,
+        progress=lambda done, _of: progress("synth", "students", done),
+    )
     reports = []
     for number, report in enumerate(run_nights(site, synthetic, progress), start=1):
         progress.close()
@@ -62,11 +72,17 @@ def demo(directory: Path | None, students: int, nights: int, seed: int, as_json:
     honest = all(check.holds for check in checks) and all(row["same"] for row in measures)
     code = Exit.DONE if honest else Exit.VERIFY
     if as_json:
-        show_json(document(
-            code, site=str(root), nights=[report.as_dict() for report in reports],
-            checks=[{**asdict(check), "holds": check.holds} for check in checks], measures=measures,
-            releases=[str(path) for path in releases], report=str(page),
-        ))
+        show_json(
+            document(
+                code,
+                site=str(root),
+                nights=[report.as_dict() for report in reports],
+                checks=[{**asdict(check), "holds": check.holds} for check in checks],
+                measures=measures,
+                releases=[str(path) for path in releases],
+                report=str(page),
+            )
+        )
         return code
     say("── against the truth " + "─" * 50)
     say(table([{**asdict(check), "holds": check.holds} for check in checks]))

@@ -19,8 +19,14 @@ def extract() -> None:
 
 def _facts(release: Any) -> dict[str, Any]:
     return {
-        "extract": release.extract, "kind": release.kind, "agreement": release.agreement, "created": release.created,
-        "rows": release.rows, "hidden": release.hidden, "digest": release.digest, "path": str(release.path),
+        "extract": release.extract,
+        "kind": release.kind,
+        "agreement": release.agreement,
+        "created": release.created,
+        "rows": release.rows,
+        "hidden": release.hidden,
+        "digest": release.digest,
+        "path": str(release.path),
     }
 
 
@@ -39,16 +45,25 @@ def extract_build(name: str | None, everything: bool, project: Path, as_json: bo
 
     site = load_site(project)
     if not name and not everything:
-        raise ConfigurationError("WB-E-012", "No extract was named.", f"known: {', '.join(definitions(site))}")
+        raise ConfigurationError(
+            "WB-E-012", "No extract was named.", f"known: {', '.join(definitions(site))}"
+        )
     built = [build_release(site, each) for each in ([name] if name else definitions(site))]
     if as_json:
         show_json(document(Exit.DONE, releases=[_facts(release) for release in built]))
     else:
         for release in built:
-            click.echo(f"{release.extract} ({release.kind}) for agreement {release.agreement}: {release.path}")
-            click.echo(table([
-                {"file": file, "rows": rows, **release.hidden.get(file, {})} for file, rows in release.rows.items()
-            ]))
+            click.echo(
+                f"{release.extract} ({release.kind}) for agreement {release.agreement}: {release.path}"
+            )
+            click.echo(
+                table(
+                    [
+                        {"file": file, "rows": rows, **release.hidden.get(file, {})}
+                        for file, rows in release.rows.items()
+                    ]
+                )
+            )
     return Exit.DONE
 
 

@@ -20,7 +20,9 @@ _SHOWN = 40
 
 def _selectors(function: Any) -> Any:
     for option in (
-        click.option("-s", "--select", "select", multiple=True, metavar="FEED", help="Feed name or glob; repeatable."),
+        click.option(
+            "-s", "--select", "select", multiple=True, metavar="FEED", help="Feed name or glob; repeatable."
+        ),
         click.option("--rule", help="Only rows held under this rule, e.g. WB-R-011."),
         click.option("--delivery", help="Only this delivery, by the start of its id."),
     ):
@@ -28,7 +30,9 @@ def _selectors(function: Any) -> Any:
     return function
 
 
-def _lines(site: Site, select: tuple[str, ...], rule: str | None, delivery: str | None, status: str | None = "open") -> pl.DataFrame:
+def _lines(
+    site: Site, select: tuple[str, ...], rule: str | None, delivery: str | None, status: str | None = "open"
+) -> pl.DataFrame:
     from wellbridge.pipelines.nightly.review import held_lines
 
     feeds = [feed.name for feed in site.select(select)] if select else []
@@ -47,7 +51,12 @@ def held() -> None:
 @json_option
 @command
 def held_list(
-    select: tuple[str, ...], rule: str | None, delivery: str | None, everything: bool, project: Path, as_json: bool
+    select: tuple[str, ...],
+    rule: str | None,
+    delivery: str | None,
+    everything: bool,
+    project: Path,
+    as_json: bool,
 ) -> Exit:
     """Count held rows by feed, rule and column."""
     from wellbridge.pipelines.nightly.review import summary
@@ -69,7 +78,12 @@ def held_list(
 @json_option
 @command
 def held_show(
-    select: tuple[str, ...], rule: str | None, delivery: str | None, everything: bool, project: Path, as_json: bool
+    select: tuple[str, ...],
+    rule: str | None,
+    delivery: str | None,
+    everything: bool,
+    project: Path,
+    as_json: bool,
 ) -> Exit:
     """Show where each held row is: file, row, column and rule. Never what it holds."""
     rows = _lines(load_site(project), select, rule, delivery, None if everything else "open").to_dicts()
@@ -90,7 +104,12 @@ def held_show(
 @json_option
 @command
 def held_release(
-    select: tuple[str, ...], rule: str | None, delivery: str | None, dry_run: bool, project: Path, as_json: bool
+    select: tuple[str, ...],
+    rule: str | None,
+    delivery: str | None,
+    dry_run: bool,
+    project: Path,
+    as_json: bool,
 ) -> Exit:
     """Put held rows to the current contracts again, and load those that pass.
 
@@ -101,7 +120,9 @@ def held_release(
     site = load_site(project)
     lines = _lines(site, select, rule, delivery)
     if not lines.height:
-        raise ConfigurationError("WB-E-012", "The selection matches no held row.", todo="wellbridge held list")
+        raise ConfigurationError(
+            "WB-E-012", "The selection matches no held row.", todo="wellbridge held list"
+        )
     wanted = wanted_of(lines)
     if dry_run:
         rows = wanted.rows.height if wanted.rows is not None else 0
@@ -121,7 +142,13 @@ def held_release(
 @json_option
 @command
 def held_discard(
-    select: tuple[str, ...], rule: str | None, delivery: str | None, reason: str, dry_run: bool, project: Path, as_json: bool
+    select: tuple[str, ...],
+    rule: str | None,
+    delivery: str | None,
+    reason: str,
+    dry_run: bool,
+    project: Path,
+    as_json: bool,
 ) -> Exit:
     """Give held rows up, with a reason. The delivery stays in the landing store."""
     from wellbridge.pipelines.nightly.review import discard
@@ -129,7 +156,9 @@ def held_discard(
     site = load_site(project)
     lines = _lines(site, select, rule, delivery)
     if not lines.height:
-        raise ConfigurationError("WB-E-012", "The selection matches no held row.", todo="wellbridge held list")
+        raise ConfigurationError(
+            "WB-E-012", "The selection matches no held row.", todo="wellbridge held list"
+        )
     rows = lines.select("batch_id", "file", "row").n_unique() if dry_run else discard(site, lines, reason)
     if as_json:
         show_json(document(Exit.DONE, rows=rows))

@@ -21,16 +21,26 @@ P = ParamSpec("P")
 SCHEMA_VERSION: Final = 1
 
 project_option = click.option(
-    "--project", "project", type=click.Path(path_type=Path, file_okay=False), default=Path("."),
-    show_default="this folder", help="The site's folder.",
+    "--project",
+    "project",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("."),
+    show_default="this folder",
+    help="The site's folder.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 
 
 def document(exit_code: Exit, **facts: Any) -> dict[str, Any]:
     """Return a command's JSON document."""
-    return {"schema_version": SCHEMA_VERSION, "outcome": OUTCOMES[exit_code], "exit_code": int(exit_code),
-            "run_id": None, "errors": [], **facts}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "outcome": OUTCOMES[exit_code],
+        "exit_code": int(exit_code),
+        "run_id": None,
+        "errors": [],
+        **facts,
+    }
 
 
 def command(function: Callable[P, Exit]) -> Callable[P, None]:
@@ -91,7 +101,10 @@ def table(rows: list[dict[str, Any]], columns: list[str] | None = None) -> str:
     numeric = [all(isinstance(row.get(name), int | float) for row in rows) for name in names]
     lines = [names, ["─" * width for width in widths], *cells]
     return "\n".join(
-        "  ".join(cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(line, widths, numeric, strict=True)).rstrip()
+        "  ".join(
+            cell.rjust(w) if right else cell.ljust(w)
+            for cell, w, right in zip(line, widths, numeric, strict=True)
+        ).rstrip()
         for line in lines
     )
 

@@ -13,7 +13,9 @@ from wellbridge.schemas.errors import Exit
 
 @click.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--district", default="Example Unified School District", show_default=True, help="Name shown on reports.")
+@click.option(
+    "--district", default="Example Unified School District", show_default=True, help="Name shown on reports."
+)
 @json_option
 @command
 def init(directory: Path, district: str, as_json: bool) -> Exit:
@@ -26,5 +28,7 @@ def init(directory: Path, district: str, as_json: bool) -> Exit:
         show_json(document(Exit.DONE, site=str(directory), feeds=sorted(site.feeds)))
     else:
         click.echo(f"Site made in {directory}: {len(site.feeds)} feeds.")
-        click.echo(f"Next: put deliveries into {directory}/inbox/FEED/, then: wellbridge run --project {directory}")
+        click.echo(
+            f"Next: put deliveries into {directory}/inbox/FEED/, then: wellbridge run --project {directory}"
+        )
     return Exit.DONE

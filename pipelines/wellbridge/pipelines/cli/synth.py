@@ -27,8 +27,13 @@ def synth(directory: Path, students: int, nights: int, seed: int, as_json: bool)
 
     progress = Progress()
     try:
-        generate(directory, students=students, nights=nights, seed=seed,
-                 progress=lambda done, _of: progress("synth", "students", done))
+        generate(
+            directory,
+            students=students,
+            nights=nights,
+            seed=seed,
+            progress=lambda done, _of: progress("synth", "students", done),
+        )
     finally:
         progress.close()
     if as_json:

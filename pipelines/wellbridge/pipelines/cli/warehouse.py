@@ -29,7 +29,9 @@ def warehouse_digest(project: Path, as_json: bool) -> Exit:
 
     with open_store(load_site(project).warehouse, METADATA, read_only=True) as store:
         found = digest(store)
-    whole = hashlib.sha256("".join(f"{name}={value}\n" for name, value in sorted(found.items())).encode()).hexdigest()
+    whole = hashlib.sha256(
+        "".join(f"{name}={value}\n" for name, value in sorted(found.items())).encode()
+    ).hexdigest()
     if as_json:
         show_json(document(Exit.DONE, digest=whole, tables=found))
     else:

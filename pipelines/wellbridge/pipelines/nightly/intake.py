@@ -77,8 +77,14 @@ def take(night: Night, feed: Feed, source: Source, arrival: Arrival) -> Batch | 
         return None
     period = read_period(arrival.path.name)
     delivery = Delivery(
-        feed=feed.name, name=arrival.path.name, stream=period.stream, batch_id=batch_id,
-        period_start=period.start, period_end=period.end, revision=period.revision, files=files,
+        feed=feed.name,
+        name=arrival.path.name,
+        stream=period.stream,
+        batch_id=batch_id,
+        period_start=period.start,
+        period_end=period.end,
+        revision=period.revision,
+        files=files,
     )
     return prepare_delivery(night, feed, source, delivery)
 
@@ -123,9 +129,14 @@ def prepare_delivery(night: Night, feed: Feed, source: Source, delivery: Deliver
 def _hold_delivery(night: Night, delivery: Delivery, refusal: Refused) -> None:
     night.landing.seal(delivery.batch_id, delivery.files)
     night.record(delivery, HELD, refusal.rule)
-    columns = list(refusal.columns) or [None]
+    columns: list[str | None] = [*refusal.columns] or [None]
     held = pl.DataFrame(
-        {"_file": refusal.file or delivery.name, "_row": WHOLE_DELIVERY, "column": columns, "rule": refusal.rule},
+        {
+            "_file": refusal.file or delivery.name,
+            "_row": WHOLE_DELIVERY,
+            "column": columns,
+            "rule": refusal.rule,
+        },
         schema=HELD_SCHEMA,
     )
     night.hold(delivery, "", held, replay=True)
@@ -157,7 +168,9 @@ def prepare(night: Night, batch: Batch, chunk: Chunk, *, replay: bool = False, h
     if not chunk.rows.height:
         return
     if chunk.deletes:
-        frame = _keyed(night, batch, _numbered(batch, parse(chunk.rows, contract).kept), contract, chunk.rows.columns)
+        frame = _keyed(
+            night, batch, _numbered(batch, parse(chunk.rows, contract).kept), contract, chunk.rows.columns
+        )
         _spool(night, batch, chunk.resource, frame, deletes=True)
         return
     split = validate(parse(chunk.rows, contract, batch.feed.settings.get("codes")), contract)
@@ -201,7 +214,9 @@ def _in_period(delivery: Delivery, contract: Contract, split: Split) -> Split:
 def _held_apart(split: Split, faulty: pl.DataFrame, column: str | None, rule: str) -> Split:
     if not faulty.height:
         return split
-    lines = faulty.select("_file", "_row", pl.lit(column, pl.String).alias("column"), pl.lit(rule).alias("rule"))
+    lines = faulty.select(
+        "_file", "_row", pl.lit(column, pl.String).alias("column"), pl.lit(rule).alias("rule")
+    )
     kept = split.kept.join(faulty, on=["_file", "_row"], how="anti", maintain_order="left")
     return Split(kept, pl.concat([split.held, lines]))
 
@@ -238,7 +253,9 @@ def _key_columns(contract: Contract) -> list[Column]:
     return [column for column in contract.columns.values() if column.ids is not None]
 
 
-def _keyed(night: Night, batch: Batch, rows: pl.DataFrame, contract: Contract, present: object) -> pl.DataFrame:
+def _keyed(
+    night: Night, batch: Batch, rows: pl.DataFrame, contract: Contract, present: object
+) -> pl.DataFrame:
     """Put the vault's keys beside the identifiers: ``subject_key, person_key, staff_key, …_key``."""
     for column in _key_columns(contract):
         if column.name not in present and column.header not in present:  # type: ignore[operator]
@@ -251,16 +268,26 @@ def _keyed(night: Night, batch: Batch, rows: pl.DataFrame, contract: Contract, p
         wanted = [column.name, "key", "is_known"]
         if NAMESPACES[column.ids].kind is Kind.PERSON:
             wanted.append("person_key")
-        rows = rows.join(found.select(wanted).rename(names), on=column.name, how="left", maintain_order="left")
+        rows = rows.join(
+            found.select(wanted).rename(names), on=column.name, how="left", maintain_order="left"
+        )
     version = (
-        pl.col(contract.version).cast(pl.String).fill_null(batch.delivery.version) if contract.version
+        pl.col(contract.version).cast(pl.String).fill_null(batch.delivery.version)
+        if contract.version
         else pl.lit(batch.delivery.version)
     )
     return rows.with_columns(version.alias("version"))
 
 
 def _hold_orphans(
-    night: Night, batch: Batch, resource: str, contract: Contract, frame: pl.DataFrame, *, replay: bool, holds: bool
+    night: Night,
+    batch: Batch,
+    resource: str,
+    contract: Contract,
+    frame: pl.DataFrame,
+    *,
+    replay: bool,
+    holds: bool,
 ) -> pl.DataFrame:
     for column in _key_columns(contract):
         if not column.refers:
@@ -285,9 +312,11 @@ def _record_keys(
     if own is None or not held.height or own.header not in chunk.rows.columns:
         return None
     assert own.ids is not None
-    ids = chunk.rows.join(held, on=["_file", "_row"], how="semi").select(
-        "_file", "_row", pl.col(own.header).str.strip_chars().alias("source_id")
-    ).drop_nulls()
+    ids = (
+        chunk.rows.join(held, on=["_file", "_row"], how="semi")
+        .select("_file", "_row", pl.col(own.header).str.strip_chars().alias("source_id"))
+        .drop_nulls()
+    )
     found = night.vault.namespace(batch.feed.name, own.ids).keys(ids["source_id"], defines=False)
     return ids.join(found, on="source_id").select("_file", "_row", pl.col("key").alias("record_key"))
 
@@ -298,15 +327,23 @@ def _note_presence(night: Night, batch: Batch, resource: Resource, chunk: Chunk,
     needed = [resource.contract.columns[name].header for name in ("as_of", "roster")]
     if person is None or not held.height or not {person.header, *needed} <= set(chunk.rows.columns):
         return
-    rows = chunk.rows.join(held, on=["_file", "_row"], how="semi").filter(
-        pl.col(person.header).str.strip_chars().str.len_chars() > 0
-    ).unique(person.header, keep="first", maintain_order=True)
+    rows = (
+        chunk.rows.join(held, on=["_file", "_row"], how="semi")
+        .filter(pl.col(person.header).str.strip_chars().str.len_chars() > 0)
+        .unique(person.header, keep="first", maintain_order=True)
+    )
     if not rows.height:
         return
-    named = rows.select(
-        "_file", "_row", pl.col(person.header).str.strip_chars().alias(person.name),
-        *(pl.col(resource.contract.columns[name].header).alias(name) for name in ("as_of", "roster")),
-    ).with_columns(pl.col("as_of").str.to_date("%Y-%m-%d", strict=False)).filter(pl.col("as_of").is_not_null())
+    named = (
+        rows.select(
+            "_file",
+            "_row",
+            pl.col(person.header).str.strip_chars().alias(person.name),
+            *(pl.col(resource.contract.columns[name].header).alias(name) for name in ("as_of", "roster")),
+        )
+        .with_columns(pl.col("as_of").str.to_date("%Y-%m-%d", strict=False))
+        .filter(pl.col("as_of").is_not_null())
+    )
     keyed = _keyed(night, batch, _numbered(batch, named), resource.contract, [person.name])
     presence = keyed.select("_id", "subject_key", "person_key", "as_of", "roster", "version").with_columns(
         pl.lit(False).alias("is_readable"), pl.lit(True).alias("is_active")
@@ -328,21 +365,39 @@ def _read_for_keys_only(
 def _remember_traits(night: Night, contract: Contract, frame: pl.DataFrame) -> None:
     traits = {c.trait: c.name for c in contract.columns.values() if c.trait is not None}
     if traits and "subject_key" in frame.columns and frame.height:
-        night.vault.set_traits(frame.select(
-            "subject_key", "version", *(pl.col(name).cast(pl.String).alias(str(t)) for t, name in traits.items())
-        ))
+        night.vault.set_traits(
+            frame.select(
+                "subject_key",
+                "version",
+                *(pl.col(name).cast(pl.String).alias(str(t)) for t, name in traits.items()),
+            )
+        )
 
 
-def _remember_decisions(night: Night, batch: Batch, resource: Resource, rows: pl.DataFrame, *, replay: bool) -> None:
+def _remember_decisions(
+    night: Night, batch: Batch, resource: Resource, rows: pl.DataFrame, *, replay: bool
+) -> None:
     """Keep decisions about sharing before any row is placed, so that they hold for the whole night."""
     assert resource.shape is not None
     decisions = resource.shape(rows)[CONSENT]
     if "consent_key" not in decisions.columns:
         decisions = decisions.with_columns(pl.col("subject_key").alias("consent_key"))
-    changed = night.vault.replace("consent", ["feed", "consent_id", "decision"], decisions.select(
-        pl.lit(batch.feed.name).alias("feed"), pl.col("consent_key").alias("consent_id"), "subject_key", "decision",
-        "start_date", "end_date", "is_active", "version",
-    ).sort("version", "is_active").unique(["consent_id", "decision"], keep="last", maintain_order=True))
+    changed = night.vault.replace(
+        "consent",
+        ["feed", "consent_id", "decision"],
+        decisions.select(
+            pl.lit(batch.feed.name).alias("feed"),
+            pl.col("consent_key").alias("consent_id"),
+            "subject_key",
+            "decision",
+            "start_date",
+            "end_date",
+            "is_active",
+            "version",
+        )
+        .sort("version", "is_active")
+        .unique(["consent_id", "decision"], keep="last", maintain_order=True),
+    )
     if not replay:
         loaded = min(changed, rows.height)
         night.tally.add(batch.feed.name, loaded=loaded, unchanged=rows.height - loaded)

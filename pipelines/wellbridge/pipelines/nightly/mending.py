@@ -30,7 +30,8 @@ def found_parents(night: Night) -> pl.DataFrame:
     """Return the held orphans whose missing record has arrived: ``ROWS_SCHEMA``."""
     return night.vault.store.frame(
         "SELECT DISTINCT h.batch_id, h.file, h.row FROM held_row h JOIN source_key k ON k.key = h.waiting_key "
-        "WHERE h.status = 'open' AND h.rule = ? AND k.is_known", [ORPHAN]
+        "WHERE h.status = 'open' AND h.rule = ? AND k.is_known",
+        [ORPHAN],
     )
 
 
@@ -67,7 +68,8 @@ def _clear(night: Night, batch: Batch) -> None:
     for table in FACTS:
         if "batch_id" in table.columns:
             night.warehouse.run(
-                f"DELETE FROM {quoted(table.name)} WHERE batch_id = ?", [batch.delivery.batch_id]  # noqa: S608
+                f"DELETE FROM {quoted(table.name)} WHERE batch_id = ?",
+                [batch.delivery.batch_id],
             )
 
 
@@ -79,14 +81,17 @@ def _count(night: Night, batch: Batch, placing: Placing, done: pl.DataFrame) -> 
             night.tally.reasons[batch.feed.name, resource, rule] -= count
     else:
         night.tally.add(batch.feed.name, read=done.height, read_again=done.height)
-    night.tally.add(batch.feed.name, loaded=placing.loaded, unchanged=placing.unchanged, removed=placing.removed)
+    night.tally.add(
+        batch.feed.name, loaded=placing.loaded, unchanged=placing.unchanged, removed=placing.removed
+    )
 
 
 def _held_reasons(night: Night, batch: Batch, done: pl.DataFrame) -> dict[tuple[str, str], int]:
     found = night.vault.store.frame(
         "SELECT resource, rule, count(DISTINCT (h.file, h.row)) AS n FROM held_row h JOIN done d "
         "ON h.file = d._file AND h.row = d._row WHERE h.batch_id = ? AND h.status = 'open' GROUP BY ALL",
-        [batch.delivery.batch_id], done=done,
+        [batch.delivery.batch_id],
+        done=done,
     )
     return {(resource, rule): n for resource, rule, n in found.iter_rows()}
 
@@ -95,7 +100,8 @@ def _close(night: Night, batch: Batch, done: pl.DataFrame, status: str) -> None:
     night.vault.store.run(
         "UPDATE held_row SET status = ? FROM done d WHERE held_row.batch_id = ? AND held_row.file = d._file "
         "AND held_row.row = d._row AND held_row.status = 'open'",
-        [status, batch.delivery.batch_id], done=done,
+        [status, batch.delivery.batch_id],
+        done=done,
     )
 
 
@@ -119,19 +125,29 @@ def follow_consents(night: Night, before: pl.DataFrame) -> None:
     for table in PERSON_TABLES:
         night.warehouse.run(
             f"DELETE FROM {quoted(table.name)} t USING batches b, changed c "  # noqa: S608 - our own table names
-            "WHERE t.batch_id = b.batch_id AND t.subject_key = c.subject_key", batches=batches, changed=changed,
+            "WHERE t.batch_id = b.batch_id AND t.subject_key = c.subject_key",
+            batches=batches,
+            changed=changed,
         )
     night.vault.store.run(
         "DELETE FROM removed_row r USING batches b, changed c WHERE r.batch_id = b.batch_id "
-        "AND r.subject_key = c.subject_key", batches=batches, changed=changed,
+        "AND r.subject_key = c.subject_key",
+        batches=batches,
+        changed=changed,
     )
     for batch in _in_version_order(night, earlier):
         _read_again(night, batch, None)
         placing = Placing(night, batch, replay=True, only=changed)
         placing.place()
         rows = placing.loaded + placing.unchanged + placing.removed
-        night.tally.add(batch.feed.name, read=rows, read_again=rows, loaded=placing.loaded, unchanged=placing.unchanged,
-                        removed=placing.removed)
+        night.tally.add(
+            batch.feed.name,
+            read=rows,
+            read_again=rows,
+            loaded=placing.loaded,
+            unchanged=placing.unchanged,
+            removed=placing.removed,
+        )
         night.landing.forget_plain(batch.delivery.batch_id)
 
 
@@ -140,7 +156,9 @@ def _changed(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
     both = before.join(now, on="subject_key", how="full", coalesce=True, suffix="_now").with_columns(
         pl.col(*flags, *(f"{flag}_now" for flag in flags)).fill_null(False)
     )
-    return both.filter(pl.any_horizontal(pl.col(flag) != pl.col(f"{flag}_now") for flag in flags)).select("subject_key")
+    return both.filter(pl.any_horizontal(pl.col(flag) != pl.col(f"{flag}_now") for flag in flags)).select(
+        "subject_key"
+    )
 
 
 def _in_version_order(night: Night, batch_ids: Iterable[str]) -> list[Batch]:
@@ -149,7 +167,9 @@ def _in_version_order(night: Night, batch_ids: Iterable[str]) -> list[Batch]:
     for row in rows:
         feed = night.site.feeds.get(row["feed"]) or Feed(row["feed"], row["feed"], night.site.work)
         batches.append(Batch(feed, source(feed.kind), delivery_of(row, {})))
-    return sorted(batches, key=lambda batch: (batch.source.rank, batch.delivery.version, batch.delivery.batch_id))
+    return sorted(
+        batches, key=lambda batch: (batch.source.rank, batch.delivery.version, batch.delivery.batch_id)
+    )
 
 
 def _read_again(night: Night, batch: Batch, wanted: pl.DataFrame | None) -> None:
@@ -159,8 +179,11 @@ def _read_again(night: Night, batch: Batch, wanted: pl.DataFrame | None) -> None
     for chunk in batch.source.read(delivery, batch.feed.settings):
         if chunk.deletes or not batch.source.resources[chunk.resource].contract.loads:
             continue
-        rows = chunk.rows if wanted is None else chunk.rows.join(wanted, on=["_file", "_row"], how="semi",
-                                                                 maintain_order="left")
+        rows = (
+            chunk.rows
+            if wanted is None
+            else chunk.rows.join(wanted, on=["_file", "_row"], how="semi", maintain_order="left")
+        )
         if rows.height:
             prepare(night, batch, Chunk(chunk.resource, rows), replay=True, holds=wanted is not None)
 

@@ -60,15 +60,23 @@ class Night:
 
     def load_batches(self) -> None:
         """Read what deliveries the warehouse knows."""
-        self.batches = {row["batch_id"]: row for row in self.warehouse.frame("SELECT * FROM batch").to_dicts()}
+        self.batches = {
+            row["batch_id"]: row for row in self.warehouse.frame("SELECT * FROM batch").to_dicts()
+        }
 
     def record(self, delivery: Delivery, status: str, rule: str | None = None) -> None:
         """Write a delivery's batch marker, in place of an earlier one of the same content."""
         row = {
-            "batch_id": delivery.batch_id, "feed": delivery.feed, "stream": delivery.stream,
-            "period_start": delivery.period_start, "period_end": delivery.period_end,
-            "revision": delivery.revision, "file_name": delivery.name, "run_id": self.run_id,
-            "status": status, "rule": rule,
+            "batch_id": delivery.batch_id,
+            "feed": delivery.feed,
+            "stream": delivery.stream,
+            "period_start": delivery.period_start,
+            "period_end": delivery.period_end,
+            "revision": delivery.revision,
+            "file_name": delivery.name,
+            "run_id": self.run_id,
+            "status": status,
+            "rule": rule,
         }
         table = METADATA.tables["batch"]
         self.warehouse.run("DELETE FROM batch WHERE batch_id = ?", [delivery.batch_id])
@@ -83,22 +91,33 @@ class Night:
     def claims(self, feed: str, stream: str, *, but: str) -> list[Claim]:
         """Return what the other deliveries of a stream claim to speak for."""
         return [
-            claim_of(row) for row in self.batches.values()
-            if row["feed"] == feed and row["stream"] == stream and row["status"] == TAKEN and row["batch_id"] != but
+            claim_of(row)
+            for row in self.batches.values()
+            if row["feed"] == feed
+            and row["stream"] == stream
+            and row["status"] == TAKEN
+            and row["batch_id"] != but
         ]
 
     def conflict(self, delivery: Delivery) -> bool:
         """Whether other content was taken under the same feed, stream, period and revision."""
         same = ("feed", "stream", "period_start", "period_end", "revision")
         return any(
-            row["status"] == TAKEN and row["batch_id"] != delivery.batch_id
+            row["status"] == TAKEN
+            and row["batch_id"] != delivery.batch_id
             and all(row[name] == getattr(delivery, name) for name in same)
             for row in self.batches.values()
         )
 
     def hold(
-        self, delivery: Delivery, resource: str, held: pl.DataFrame, *, record_keys: pl.DataFrame | None = None,
-        waiting: pl.DataFrame | None = None, replay: bool = False,
+        self,
+        delivery: Delivery,
+        resource: str,
+        held: pl.DataFrame,
+        *,
+        record_keys: pl.DataFrame | None = None,
+        waiting: pl.DataFrame | None = None,
+        replay: bool = False,
     ) -> int:
         """Write held rows to the vault, count them, and return how many rows they are.
 
@@ -115,18 +134,29 @@ class Night:
         lines = held.select(*HELD_SCHEMA).unique()
         for extra, name in ((record_keys, "record_key"), (waiting, "waiting_key")):
             if extra is not None and extra.height:
-                lines = lines.join(extra.unique(["_file", "_row"], keep="any"), on=["_file", "_row"], how="left")
+                lines = lines.join(
+                    extra.unique(["_file", "_row"], keep="any"), on=["_file", "_row"], how="left"
+                )
             else:
                 lines = lines.with_columns(pl.lit(None, pl.String).alias(name))
         rows = lines.select(
-            pl.lit(delivery.batch_id).alias("batch_id"), pl.lit(delivery.feed).alias("feed"),
-            pl.lit(resource).alias("resource"), pl.col("_file").alias("file"), pl.col("_row").alias("row"),
-            "column", "rule", "record_key", "waiting_key", pl.lit("open").alias("status"),
-            pl.lit(None, pl.String).alias("reason"), pl.lit(self.run_id).alias("run_id"),
+            pl.lit(delivery.batch_id).alias("batch_id"),
+            pl.lit(delivery.feed).alias("feed"),
+            pl.lit(resource).alias("resource"),
+            pl.col("_file").alias("file"),
+            pl.col("_row").alias("row"),
+            "column",
+            "rule",
+            "record_key",
+            "waiting_key",
+            pl.lit("open").alias("status"),
+            pl.lit(None, pl.String).alias("reason"),
+            pl.lit(self.run_id).alias("run_id"),
         )
         self.vault.store.run(
             "DELETE FROM held_row h USING incoming i WHERE h.batch_id = i.batch_id AND h.file = i.file "
-            "AND h.row = i.row", incoming=rows,
+            "AND h.row = i.row",
+            incoming=rows,
         )
         self.vault.store.run("INSERT INTO held_row BY NAME SELECT * FROM incoming", incoming=rows)
         count = held.select("_file", "_row").n_unique()
@@ -141,23 +171,44 @@ class Night:
         Deliveries for a whole year (surveys) do not move it.
         """
         ends = [
-            row["period_end"] for row in self.batches.values()
-            if row["status"] == TAKEN and row["period_end"] and (row["period_end"] - row["period_start"]).days < 364
+            row["period_end"]
+            for row in self.batches.values()
+            if row["status"] == TAKEN
+            and row["period_end"]
+            and (row["period_end"] - row["period_start"]).days < 364
         ]
         return max(ends, default=date(1970, 1, 1))
 
 
 def claim_of(row: Mapping[str, Any]) -> Claim:
     """Return what a batch speaks for; one without a period speaks weakly for all days."""
-    return Claim(row["batch_id"], row["period_start"] or date.min, row["period_end"] or date.max, row["revision"])
+    return Claim(
+        row["batch_id"], row["period_start"] or date.min, row["period_end"] or date.max, row["revision"]
+    )
 
 
 def delivery_of(row: Mapping[str, Any], files: Mapping[str, Any]) -> Delivery:
     """Return the delivery of a batch row with its opened files."""
     return Delivery(
-        feed=row["feed"], name=row["file_name"], stream=row["stream"], batch_id=row["batch_id"],
-        period_start=row["period_start"], period_end=row["period_end"], revision=row["revision"], files=files,
+        feed=row["feed"],
+        name=row["file_name"],
+        stream=row["stream"],
+        batch_id=row["batch_id"],
+        period_start=row["period_start"],
+        period_end=row["period_end"],
+        revision=row["revision"],
+        files=files,
     )
 
 
-__all__ = ["HELD", "TAKEN", "WHOLE_DELIVERY", "Feed", "Night", "Progress", "Waiting", "claim_of", "delivery_of"]
+__all__ = [
+    "HELD",
+    "TAKEN",
+    "WHOLE_DELIVERY",
+    "Feed",
+    "Night",
+    "Progress",
+    "Waiting",
+    "claim_of",
+    "delivery_of",
+]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import polars as pl
 import sqlalchemy as sa
 
@@ -15,6 +13,7 @@ from wellbridge.privacy.consent import removal_rule
 from wellbridge.schemas.contract import Mode
 from wellbridge.schemas.warehouse import FACTS, METADATA, STUDENT_OBSERVATION
 
+
 class Placing:
     """Places one delivery's prepared rows.
 
@@ -25,7 +24,9 @@ class Placing:
         only: places only rows of these subjects (column ``subject_key``), for a change of consent.
     """
 
-    def __init__(self, night: Night, batch: Batch, *, replay: bool = False, only: pl.DataFrame | None = None) -> None:
+    def __init__(
+        self, night: Night, batch: Batch, *, replay: bool = False, only: pl.DataFrame | None = None
+    ) -> None:
         self._night, self._batch, self._replay, self._only = night, batch, replay, only
         row = night.batches[batch.delivery.batch_id]
         self._claim = claim_of(row)
@@ -65,17 +66,26 @@ class Placing:
 
     def _answer_held(self, resource: Resource, rows: pl.DataFrame) -> None:
         """Close held rows of older deliveries whose record has now come in order."""
-        own = next((c for c in resource.contract.columns.values() if c.ids and c.name in resource.contract.key
-                    and not c.refers and c.key_name in rows.columns), None)
+        own = next(
+            (
+                c
+                for c in resource.contract.columns.values()
+                if c.ids and c.name in resource.contract.key and not c.refers and c.key_name in rows.columns
+            ),
+            None,
+        )
         if own is None or not rows.height:
             return
         night, here = self._night, self._batch.delivery
         held = night.vault.store.frame(
             "SELECT h.batch_id, h.file, h.row FROM held_row h JOIN incoming i ON h.record_key = i.record_key "
-            "WHERE h.status = 'open' AND h.feed = ? AND h.batch_id <> ?", [here.feed, here.batch_id],
+            "WHERE h.status = 'open' AND h.feed = ? AND h.batch_id <> ?",
+            [here.feed, here.batch_id],
             incoming=rows.select(pl.col(own.key_name).alias("record_key")),
         )
-        older = [b for b in held["batch_id"].unique() if delivery_of(night.batches[b], {}).version <= here.version]
+        older = [
+            b for b in held["batch_id"].unique() if delivery_of(night.batches[b], {}).version <= here.version
+        ]
         night.vault.store.run(
             "UPDATE held_row SET status = 'superseded' FROM answered a WHERE held_row.batch_id = a.batch_id "
             "AND held_row.file = a.file AND held_row.row = a.row AND held_row.status = 'open'",
@@ -101,8 +111,12 @@ class Placing:
         night.vault.store.run(
             "INSERT INTO removed_row BY NAME SELECT * FROM incoming",
             incoming=out.select(
-                pl.lit(delivery.batch_id).alias("batch_id"), pl.lit(delivery.feed).alias("feed"),
-                pl.lit(name).alias("resource"), pl.col("_file").alias("file"), pl.col("_row").alias("row"), "rule",
+                pl.lit(delivery.batch_id).alias("batch_id"),
+                pl.lit(delivery.feed).alias("feed"),
+                pl.lit(name).alias("resource"),
+                pl.col("_file").alias("file"),
+                pl.col("_row").alias("row"),
+                "rule",
                 "subject_key",
             ),
         )
@@ -177,7 +191,8 @@ class Placing:
             frame = frame.with_columns(pl.lit(self._batch.delivery.version).alias("version"))
         frame = frame.with_columns(pl.lit(self._batch.delivery.batch_id).alias("batch_id"))
         columns = [
-            _typed(pl.col(column.name), frame.schema[column.name], column) if column.name in frame.columns
+            _typed(pl.col(column.name), frame.schema[column.name], column)
+            if column.name in frame.columns
             else pl.lit(None, _DTYPES[type(column.type)]).alias(column.name)
             for column in table.columns
         ]
@@ -188,7 +203,8 @@ class Placing:
         full = self._complete(STUDENT_OBSERVATION, rows)
         known = self._night.warehouse.frame(
             "SELECT i._id FROM incoming i JOIN student_observation t ON t.subject_key = i.subject_key "
-            "AND t.roster = i.roster AND t.as_of = i.as_of AND t.is_readable", incoming=full,
+            "AND t.roster = i.roster AND t.as_of = i.as_of AND t.is_readable",
+            incoming=full,
         )
         upsert(self._night.warehouse, STUDENT_OBSERVATION, full.join(known, on="_id", how="anti"))
 
@@ -199,7 +215,9 @@ class Placing:
         changed = []
         for name in resource.delete_from or tuple(filter(None, [resource.table])):
             table = METADATA.tables[name]
-            keys = [c for c in marked.columns if c in table.info["key"] or c in ("version", "batch_id", "_id")]
+            keys = [
+                c for c in marked.columns if c in table.info["key"] or c in ("version", "batch_id", "_id")
+            ]
             changed.append(delete(self._night.warehouse, table, marked.select(keys)))
         count = pl.concat(changed).n_unique() if changed else 0
         self.loaded += count
@@ -207,16 +225,20 @@ class Placing:
 
 
 _DTYPES: dict[type, pl.DataType | type[pl.DataType]] = {
-    sa.Text: pl.String, sa.BigInteger: pl.Int64, sa.Double: pl.Float64, sa.Boolean: pl.Boolean, sa.Date: pl.Date,
+    sa.Text: pl.String,
+    sa.BigInteger: pl.Int64,
+    sa.Double: pl.Float64,
+    sa.Boolean: pl.Boolean,
+    sa.Date: pl.Date,
     sa.DateTime: pl.Datetime("us"),
 }
 
 
 def _typed(value: pl.Expr, dtype: pl.DataType, column: sa.Column[object]) -> pl.Expr:
     if isinstance(dtype, pl.Datetime):
-        return (value.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if dtype.time_zone else value).cast(
-            pl.Datetime("us")
-        )
+        return (
+            value.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if dtype.time_zone else value
+        ).cast(pl.Datetime("us"))
     return value.cast(_DTYPES[type(column.type)])
 
 

@@ -23,14 +23,21 @@ STATUSES = ("open", "released", "superseded", "discarded")
 
 
 def held_lines(
-    site: Site, *, status: str | None = "open", feeds: Sequence[str] = (), rule: str | None = None,
-    delivery: str | None = None, run_id: str | None = None,
+    site: Site,
+    *,
+    status: str | None = "open",
+    feeds: Sequence[str] = (),
+    rule: str | None = None,
+    delivery: str | None = None,
+    run_id: str | None = None,
 ) -> pl.DataFrame:
     """Return held lines, one for each row, column and rule, in a fixed order."""
     if not site.vault.exists():
-        return pl.DataFrame(schema={name: pl.String for name in _COLUMNS} | {"row": pl.Int64})
+        return pl.DataFrame(schema=dict.fromkeys(_COLUMNS, pl.String) | {"row": pl.Int64})
     with open_store(site.vault, VAULT, read_only=True) as vault:
-        lines = vault.frame('SELECT batch_id, feed, resource, file, "row", "column", rule, status, reason, run_id FROM held_row')
+        lines = vault.frame(
+            'SELECT batch_id, feed, resource, file, "row", "column", rule, status, reason, run_id FROM held_row'
+        )
     if status:
         lines = lines.filter(pl.col("status") == status)
     if feeds:
@@ -47,9 +54,11 @@ def held_lines(
 def wanted_of(lines: pl.DataFrame) -> Wanted:
     """Return the work that held lines stand for."""
     whole = lines.filter(pl.col("row") == WHOLE_DELIVERY)["batch_id"].unique(maintain_order=True).to_list()
-    rows = lines.filter(pl.col("row") != WHOLE_DELIVERY).select(
-        "batch_id", "file", pl.col("row").cast(ROWS_SCHEMA["row"])
-    ).unique()
+    rows = (
+        lines.filter(pl.col("row") != WHOLE_DELIVERY)
+        .select("batch_id", "file", pl.col("row").cast(ROWS_SCHEMA["row"]))
+        .unique()
+    )
     return Wanted(rows=rows, deliveries=tuple(whole))
 
 
@@ -61,7 +70,8 @@ def wanted_of_run(site: Site, run_id: str | None) -> Wanted:
     """
     with open_store(site.warehouse, METADATA, read_only=True) as warehouse:
         found = warehouse.value(
-            "SELECT run_id FROM run WHERE ? IS NULL OR run_id = ? ORDER BY started_at DESC LIMIT 1", [run_id, run_id]
+            "SELECT run_id FROM run WHERE ? IS NULL OR run_id = ? ORDER BY started_at DESC LIMIT 1",
+            [run_id, run_id],
         )
     if found is None:
         raise ConfigurationError("WB-E-015", "There is no such run.", todo="wellbridge runs list")
@@ -74,20 +84,26 @@ def discard(site: Site, lines: pl.DataFrame, reason: str) -> int:
     with run_lock(site.lock):
         with open_store(site.warehouse, METADATA) as warehouse:
             warehouse.run(
-                "INSERT INTO ledger_event SELECT coalesce(max(seq), 0) + 1, ?, 'held.discard', NULL, ? FROM ledger_event",
+                "INSERT INTO ledger_event SELECT coalesce(max(seq), 0) + 1, ?, 'held.discard', NULL, ? "
+                "FROM ledger_event",
                 [datetime.now(UTC).replace(tzinfo=None), f"{rows.height} rows · {reason}"],
             )
         with open_store(site.vault, VAULT) as vault:
             vault.run(
-                "UPDATE held_row SET status = 'discarded', reason = ? FROM chosen c WHERE held_row.batch_id = c.batch_id "
+                "UPDATE held_row SET status = 'discarded', reason = ? FROM chosen c "
+                "WHERE held_row.batch_id = c.batch_id "
                 'AND held_row.file = c.file AND held_row."row" = c."row" AND held_row.status = \'open\'',
-                [reason], chosen=rows,
+                [reason],
+                chosen=rows,
             )
     return rows.height
 
 
 def summary(lines: pl.DataFrame) -> list[dict[str, Any]]:
     """Count held rows by feed, delivery, rule and column."""
-    return lines.group_by("feed", "resource", "rule", "column", "status").agg(
-        pl.struct("batch_id", "file", "row").n_unique().alias("rows")
-    ).sort("feed", "resource", "rule", "column", nulls_last=False).to_dicts()
+    return (
+        lines.group_by("feed", "resource", "rule", "column", "status")
+        .agg(pl.struct("batch_id", "file", "row").n_unique().alias("rows"))
+        .sort("feed", "resource", "rule", "column", nulls_last=False)
+        .to_dicts()
+    )

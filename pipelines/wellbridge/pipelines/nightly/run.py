@@ -5,25 +5,18 @@ A night with nothing new ends before any data library is imported or any store i
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from wellbridge.etl.failpoint import reach
-from wellbridge.etl.landing import Arrival, Landing, SeenFiles, arrivals, write_private
+from wellbridge.etl.landing import Arrival, SeenFiles, arrivals
 from wellbridge.etl.lock import run_lock
 from wellbridge.pipelines.site import Feed, Site
-from wellbridge.privacy.seal import Sealer, read_key
 from wellbridge.schemas.errors import OUTCOMES, Exit
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from wellbridge.pipelines.nightly.night import Night
 
 SCHEMA_VERSION: Final = 1
 Progress = Callable[[str, str, int], None]
@@ -43,13 +36,20 @@ class RunReport:
     reasons: list[dict[str, Any]] = field(default_factory=list)
     waiting: list[dict[str, str]] = field(default_factory=list)
     deliveries: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[dict[str, Any]] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the one JSON document of a run."""
         return {
-            "schema_version": SCHEMA_VERSION, "outcome": OUTCOMES[self.exit], "exit_code": int(self.exit),
-            "run_id": self.run_id, "feeds": [{"feed": name, **counts} for name, counts in self.feeds.items()],
-            "reasons": self.reasons, "waiting": self.waiting, "deliveries": self.deliveries, "errors": [],
+            "schema_version": SCHEMA_VERSION,
+            "outcome": OUTCOMES[self.exit],
+            "exit_code": int(self.exit),
+            "run_id": self.run_id,
+            "feeds": [{"feed": name, **counts} for name, counts in self.feeds.items()],
+            "reasons": self.reasons,
+            "waiting": self.waiting,
+            "deliveries": self.deliveries,
+            "errors": self.errors,
         }
 
 
@@ -67,7 +67,11 @@ def new_arrivals(site: Site, feeds: Iterable[Feed], seen: SeenFiles) -> list[Arr
 
 
 def run_night(
-    site: Site, feeds: Iterable[Feed] | None = None, *, wanted: Wanted | None = None, progress: Progress = _silent
+    site: Site,
+    feeds: Iterable[Feed] | None = None,
+    *,
+    wanted: Wanted | None = None,
+    progress: Progress = _silent,
 ) -> RunReport:
     """Take every new delivery of the feeds through the walk.
 
@@ -87,235 +91,6 @@ def run_night(
         arrived = new_arrivals(site, chosen, seen)
         if not arrived and wanted is None:
             return RunReport(run_id="", exit=Exit.NOTHING_NEW)
-        return _run(site, arrived, seen, wanted or Wanted(), progress)
+        from wellbridge.pipelines.nightly.walk import run_walk
 
-
-def _run(site: Site, arrived: list[Arrival], seen: SeenFiles, wanted: Wanted, progress: Progress) -> RunReport:
-    from wellbridge.etl.store import open_store
-    from wellbridge.etl.undo import UndoCopy
-    from wellbridge.etl.vault import VAULT, Vault
-    from wellbridge.pipelines.nightly.night import Night
-    from wellbridge.schemas.warehouse import METADATA
-
-    landing = Landing(site.landing, site.work, Sealer(read_key(site.key)))
-    landing.clear_work()
-    run_id = uuid.uuid4().hex
-    started = datetime.now(UTC)
-    with open_store(site.warehouse, METADATA) as warehouse:
-        undo = UndoCopy(site.vault)
-        undo.recover(lambda run: bool(warehouse.value("SELECT count(*) FROM run WHERE run_id = ?", [run])))
-        undo.begin(run_id)
-        reach("undo.begun")
-        with open_store(site.vault, VAULT) as vault_store:
-            night = Night(site, run_id, warehouse, Vault(vault_store), landing, progress)
-            with warehouse.transaction():
-                with vault_store.transaction():
-                    touched = _walk(night, arrived, wanted)
-                    night.tally.check()
-                    report = _report(night, run_id)
-                    if touched:
-                        _write_ledger(night, report, started)
-                    progress("", "commit", 0)
-                    reach("commit.before")
-                reach("commit.vault")
-            reach("commit.both")
-        undo.done()
-        reach("undo.done")
-    landing.clear_work()
-    waiting = {(item.feed, item.name) for item in night.waiting}
-    for arrival in arrived:
-        if (arrival.feed, arrival.path.name) not in waiting:
-            seen.add(arrival)
-    seen.save()
-    reach("seen.saved")
-    if touched:
-        write_private(site.manifest, json.dumps({**report.as_dict(), "ended_at": datetime.now(UTC).isoformat()}))
-    return report
-
-
-def _walk(night: Night, arrived: list[Arrival], wanted: Wanted) -> bool:
-    """Do the steps of a night in order; return whether anything was taken, tried again or held."""
-    from wellbridge.etl.identity import link
-    from wellbridge.etl.loading import relink
-    from wellbridge.pipelines.nightly.intake import take
-    from wellbridge.pipelines.nightly.mending import follow_consents, found_parents, retry_rows
-    from wellbridge.pipelines.nightly.placing import place
-    from wellbridge.pipelines.sources.source import source
-    from wellbridge.schemas.warehouse import PERSON_TABLES
-
-    night.load_batches()
-    before = _standing(night)
-    known = set(night.batches)
-    batches = _released_deliveries(night, wanted)
-    ranked = sorted(arrived, key=lambda a: (source(night.site.feeds[a.feed].kind).rank, a.feed, a.path.name))
-    for arrival in ranked:
-        feed = night.site.feeds[arrival.feed]
-        batch = take(night, feed, source(feed.kind), arrival)
-        if batch is not None:
-            batches.append(batch)
-    if set(night.batches) == known and not batches and wanted.rows is None:
-        return False
-    reach("intake.done")
-    relink(night.warehouse, PERSON_TABLES, link(night.vault))
-    night.standing = _standing(night)
-    for batch in batches:
-        _refresh_persons(night, batch)
-        place(night, batch)
-        reach("placing.delivery")
-        night.landing.forget_plain(batch.delivery.batch_id)
-    follow_consents(night, before)
-    rows = found_parents(night)
-    if rows.height:
-        retry_rows(night, rows)
-    if wanted.rows is not None:
-        retry_rows(night, wanted.rows)
-    relink(night.warehouse, PERSON_TABLES, link(night.vault))
-    _close_superseded(night)
-    reach("mending.done")
-    _derive(night)
-    reach("derive.done")
-    return True
-
-
-def _released_deliveries(night: Night, wanted: Wanted) -> list[Any]:
-    from wellbridge.pipelines.nightly.intake import prepare_delivery
-    from wellbridge.pipelines.nightly.night import delivery_of
-    from wellbridge.pipelines.sources.source import source
-
-    batches = []
-    for batch_id in wanted.deliveries:
-        row = night.batches[batch_id]
-        feed = night.site.feeds[row["feed"]]
-        delivery = delivery_of(row, night.landing.open(batch_id))
-        night.vault.store.run("DELETE FROM held_row WHERE batch_id = ?", [batch_id])
-        batch = prepare_delivery(night, feed, source(feed.kind), delivery)
-        if batch is not None:
-            batches.append(batch)
-    return batches
-
-
-def _standing(night: Night) -> pl.DataFrame:
-    from wellbridge.privacy.consent import standing
-
-    store = night.vault.store
-    return standing(
-        store.frame("SELECT subject_key, decision, start_date, end_date, is_active FROM consent"),
-        store.frame("SELECT subject_key, person_key FROM subject"), night.as_of(),
-    )
-
-
-def _refresh_persons(night: Night, batch: Any) -> None:
-    """Rows were keyed before linking was decided: give them the person decided since."""
-    import polars as pl
-
-    people = night.vault.store.frame("SELECT subject_key, person_key FROM subject WHERE person_key <> own_person_key")
-    if not people.height:
-        return
-    for prepared in batch.prepared:
-        rows = prepared.rows()
-        if "person_key" not in rows.columns:
-            continue
-        renewed = rows.join(people, on="subject_key", how="left", suffix="_new", maintain_order="left")
-        if renewed["person_key_new"].null_count() == renewed.height:
-            continue
-        prepared.replace(renewed.with_columns(pl.coalesce("person_key_new", "person_key").alias("person_key")).drop(
-            "person_key_new"
-        ))
-
-
-def _close_superseded(night: Night) -> None:
-    """Close held rows that a later delivery has answered."""
-    from wellbridge.etl.loading import owned_days
-    from wellbridge.pipelines.nightly.night import TAKEN, claim_of
-
-    for batch_id in night.vault.store.frame("SELECT DISTINCT batch_id FROM held_row WHERE status = 'open'")["batch_id"]:
-        row = night.batches.get(batch_id)
-        if row is None or row["status"] != TAKEN or row["period_start"] is None:
-            continue
-        restated = [c for c in night.claims(row["feed"], row["stream"], but=batch_id)
-                    if (c.start, c.end) == (row["period_start"], row["period_end"])]
-        if restated and not owned_days(claim_of(row), restated):
-            night.vault.store.run(
-                "UPDATE held_row SET status = 'superseded' WHERE batch_id = ? AND status = 'open'", [batch_id]
-            )
-
-
-def _derive(night: Night) -> None:
-    from wellbridge.etl.loading import insert
-    from wellbridge.pipelines.measures.compute import compute
-    from wellbridge.pipelines.students import derive_students
-    from wellbridge.schemas.warehouse import METADATA
-
-    night.progress("", "students", 0)
-    derive_students(night.warehouse)
-    night.progress("", "measures", 0)
-    values = compute(night.warehouse, night.as_of())
-    night.warehouse.run("DELETE FROM measure_value")
-    insert(night.warehouse, METADATA.tables["measure_value"], values)
-
-
-def _report(night: Night, run_id: str) -> RunReport:
-    tally = night.tally
-    deliveries = [
-        {"feed": row["feed"], "name": row["file_name"], "status": row["status"], "rule": row["rule"],
-         "batch_id": row["batch_id"]}
-        for row in night.batches.values() if row["run_id"] == run_id
-    ]
-    reasons = [
-        {"feed": feed, "resource": resource, "rule": rule, "rows": rows}
-        for (feed, resource, rule), rows in sorted(tally.reasons.items()) if rows
-    ]
-    return RunReport(
-        run_id, _exit(night, deliveries), {name: asdict(tally.feeds[name]) for name in sorted(tally.feeds)},
-        reasons, [asdict(item) for item in night.waiting], deliveries,
-    )
-
-
-def _exit(night: Night, deliveries: list[dict[str, Any]]) -> Exit:
-    taken = any(row["status"] == "taken" for row in deliveries)
-    refused = any(row["status"] == "held" for row in deliveries)
-    if not taken and not refused and not any(c.read for c in night.tally.feeds.values()):
-        return Exit.SOURCE if night.waiting else Exit.NOTHING_NEW
-    if night.site.fail_on == "held":
-        if refused and not taken:
-            return Exit.CONTRACT
-        if refused or any(c.held > night.site.held_limit * c.read for c in night.tally.feeds.values()):
-            return Exit.HELD
-    return Exit.DONE
-
-
-def _write_ledger(night: Night, report: RunReport, started: datetime) -> None:
-    import polars as pl
-
-    from wellbridge.etl.loading import insert
-    from wellbridge.privacy.policy import policy_hash
-    from wellbridge.schemas.warehouse import METADATA
-
-    tables, warehouse = METADATA.tables, night.warehouse
-    ended = datetime.now(UTC)
-    insert(warehouse, tables["run"], pl.DataFrame([{
-        "run_id": report.run_id, "started_at": started.replace(tzinfo=None), "ended_at": ended.replace(tzinfo=None),
-        "outcome": OUTCOMES[report.exit], "exit_code": int(report.exit), "policy_hash": policy_hash(),
-        "code_version": importlib.metadata.version("wellbridge"),
-    }]))
-    if report.feeds:
-        insert(warehouse, tables["run_feed"], pl.DataFrame(
-            [{"run_id": report.run_id, "feed": feed, **counts} for feed, counts in report.feeds.items()]))
-    if report.reasons:
-        insert(warehouse, tables["run_reason"], pl.DataFrame(report.reasons).with_columns(
-            pl.lit(report.run_id).alias("run_id")))
-    _move_cursors(night, report.run_id)
-    number = int(warehouse.value("SELECT coalesce(max(seq), 0) FROM ledger_event")) + 1
-    insert(warehouse, tables["ledger_event"], pl.DataFrame([{
-        "seq": number, "happened_at": ended.replace(tzinfo=None), "action": "run", "run_id": report.run_id,
-        "detail": OUTCOMES[report.exit],
-    }]))
-
-
-def _move_cursors(night: Night, run_id: str) -> None:
-    """Each feed's cursor is the newest delivery taken; a held row never moves it past itself, it stays held."""
-    night.warehouse.run("DELETE FROM cursor")
-    night.warehouse.run(
-        "INSERT INTO cursor SELECT feed, max(coalesce(CAST(period_end AS VARCHAR), '0000-00-00') || '.' || "
-        "lpad(CAST(revision AS VARCHAR), 3, '0')), ? FROM batch WHERE status = 'taken' GROUP BY feed", [run_id]
-    )
+        return run_walk(site, arrived, seen, wanted or Wanted(), progress)

@@ -1,0 +1,301 @@
+"""The steps of a night, in order, inside one transaction of each store."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import uuid
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from wellbridge.etl.failpoint import reach
+from wellbridge.etl.identity import link
+from wellbridge.etl.landing import Arrival, Landing, SeenFiles, write_private
+from wellbridge.etl.loading import insert, owned_days, relink
+from wellbridge.etl.store import open_store
+from wellbridge.etl.undo import UndoCopy
+from wellbridge.etl.vault import VAULT, Vault
+from wellbridge.pipelines.measures.compute import compute
+from wellbridge.pipelines.nightly.intake import prepare_delivery, take
+from wellbridge.pipelines.nightly.mending import follow_consents, found_parents, retry_rows
+from wellbridge.pipelines.nightly.night import TAKEN, Night, claim_of, delivery_of
+from wellbridge.pipelines.nightly.placing import place
+from wellbridge.pipelines.nightly.problems import problems
+from wellbridge.pipelines.nightly.run import Progress, RunReport, Wanted
+from wellbridge.pipelines.site import Site
+from wellbridge.pipelines.sources.source import source
+from wellbridge.pipelines.students import derive_students
+from wellbridge.privacy.consent import standing
+from wellbridge.privacy.policy import policy_hash
+from wellbridge.privacy.seal import Sealer, read_key
+from wellbridge.schemas.errors import OUTCOMES, Exit
+from wellbridge.schemas.warehouse import METADATA, PERSON_TABLES
+
+
+def run_walk(
+    site: Site, arrived: list[Arrival], seen: SeenFiles, wanted: Wanted, progress: Progress
+) -> RunReport:
+    """Run a night's steps and commit them; the site is locked by the caller.
+
+    Args:
+        site: the site.
+        arrived: what lies in the inboxes and was not dealt with.
+        seen: the cache of what was; saved at the end.
+        wanted: held work to try again.
+        progress: called with feed, step and rows so far.
+
+    Raises:
+        SafeError: the run stopped; neither store changed.
+    """
+    landing = Landing(site.landing, site.work, Sealer(read_key(site.key)))
+    landing.clear_work()
+    run_id = uuid.uuid4().hex
+    started = datetime.now(UTC)
+    with open_store(site.warehouse, METADATA) as warehouse:
+        undo = UndoCopy(site.vault)
+        undo.recover(lambda run: bool(warehouse.value("SELECT count(*) FROM run WHERE run_id = ?", [run])))
+        undo.begin(run_id)
+        reach("undo.begun")
+        with open_store(site.vault, VAULT) as vault_store:
+            night = Night(site, run_id, warehouse, Vault(vault_store), landing, progress)
+            with warehouse.transaction():
+                with vault_store.transaction():
+                    touched = _walk(night, arrived, wanted)
+                    night.tally.check()
+                    report = _report(night, run_id)
+                    if touched:
+                        _write_ledger(night, report, started)
+                    progress("", "commit", 0)
+                    reach("commit.before")
+                reach("commit.vault")
+            reach("commit.both")
+        undo.done()
+        reach("undo.done")
+    landing.clear_work()
+    waiting = {(item.feed, item.name) for item in night.waiting}
+    for arrival in arrived:
+        if (arrival.feed, arrival.path.name) not in waiting:
+            seen.add(arrival)
+    seen.save()
+    reach("seen.saved")
+    if touched:
+        write_private(
+            site.manifest, json.dumps({**report.as_dict(), "ended_at": datetime.now(UTC).isoformat()})
+        )
+    return report
+
+
+def _walk(night: Night, arrived: list[Arrival], wanted: Wanted) -> bool:
+    """Do the steps of a night in order; return whether anything was taken, tried again or held."""
+    night.load_batches()
+    before = _standing(night)
+    known = set(night.batches)
+    batches = _released_deliveries(night, wanted)
+    ranked = sorted(arrived, key=lambda a: (source(night.site.feeds[a.feed].kind).rank, a.feed, a.path.name))
+    for arrival in ranked:
+        feed = night.site.feeds[arrival.feed]
+        batch = take(night, feed, source(feed.kind), arrival)
+        if batch is not None:
+            batches.append(batch)
+    if set(night.batches) == known and not batches and wanted.rows is None:
+        return False
+    reach("intake.done")
+    relink(night.warehouse, PERSON_TABLES, link(night.vault))
+    night.standing = _standing(night)
+    for batch in batches:
+        _refresh_persons(night, batch)
+        place(night, batch)
+        reach("placing.delivery")
+        night.landing.forget_plain(batch.delivery.batch_id)
+    follow_consents(night, before)
+    rows = found_parents(night)
+    if rows.height:
+        retry_rows(night, rows)
+    if wanted.rows is not None:
+        retry_rows(night, wanted.rows)
+    relink(night.warehouse, PERSON_TABLES, link(night.vault))
+    _close_superseded(night)
+    reach("mending.done")
+    _derive(night)
+    reach("derive.done")
+    return True
+
+
+def _released_deliveries(night: Night, wanted: Wanted) -> list[Any]:
+    batches = []
+    for batch_id in wanted.deliveries:
+        row = night.batches[batch_id]
+        feed = night.site.feeds[row["feed"]]
+        delivery = delivery_of(row, night.landing.open(batch_id))
+        night.vault.store.run("DELETE FROM held_row WHERE batch_id = ?", [batch_id])
+        batch = prepare_delivery(night, feed, source(feed.kind), delivery)
+        if batch is not None:
+            batches.append(batch)
+    return batches
+
+
+def _standing(night: Night) -> pl.DataFrame:
+    store = night.vault.store
+    return standing(
+        store.frame("SELECT subject_key, decision, start_date, end_date, is_active FROM consent"),
+        store.frame("SELECT subject_key, person_key FROM subject"),
+        night.as_of(),
+    )
+
+
+def _refresh_persons(night: Night, batch: Any) -> None:
+    """Rows were keyed before linking was decided: give them the person decided since."""
+    people = night.vault.store.frame(
+        "SELECT subject_key, person_key FROM subject WHERE person_key <> own_person_key"
+    )
+    if not people.height:
+        return
+    for prepared in batch.prepared:
+        rows = prepared.rows()
+        if "person_key" not in rows.columns:
+            continue
+        renewed = rows.join(people, on="subject_key", how="left", suffix="_new", maintain_order="left")
+        if renewed["person_key_new"].null_count() == renewed.height:
+            continue
+        prepared.replace(
+            renewed.with_columns(pl.coalesce("person_key_new", "person_key").alias("person_key")).drop(
+                "person_key_new"
+            )
+        )
+
+
+def _close_superseded(night: Night) -> None:
+    """Close held rows that a later delivery has answered."""
+    for batch_id in night.vault.store.frame("SELECT DISTINCT batch_id FROM held_row WHERE status = 'open'")[
+        "batch_id"
+    ]:
+        row = night.batches.get(batch_id)
+        if row is None or row["status"] != TAKEN or row["period_start"] is None:
+            continue
+        restated = [
+            c
+            for c in night.claims(row["feed"], row["stream"], but=batch_id)
+            if (c.start, c.end) == (row["period_start"], row["period_end"])
+        ]
+        if restated and not owned_days(claim_of(row), restated):
+            night.vault.store.run(
+                "UPDATE held_row SET status = 'superseded' WHERE batch_id = ? AND status = 'open'", [batch_id]
+            )
+
+
+def _derive(night: Night) -> None:
+    night.progress("", "students", 0)
+    derive_students(night.warehouse)
+    night.progress("", "measures", 0)
+    values = compute(night.warehouse, night.as_of())
+    night.warehouse.run("DELETE FROM measure_value")
+    insert(night.warehouse, METADATA.tables["measure_value"], values)
+
+
+def _report(night: Night, run_id: str) -> RunReport:
+    tally = night.tally
+    deliveries = [
+        {
+            "feed": row["feed"],
+            "name": row["file_name"],
+            "status": row["status"],
+            "rule": row["rule"],
+            "batch_id": row["batch_id"],
+        }
+        for row in night.batches.values()
+        if row["run_id"] == run_id
+    ]
+    reasons = [
+        {"feed": feed, "resource": resource, "rule": rule, "rows": rows}
+        for (feed, resource, rule), rows in sorted(tally.reasons.items())
+        if rows
+    ]
+    code = _exit(night, deliveries)
+    return RunReport(
+        run_id,
+        code,
+        {name: asdict(tally.feeds[name]) for name in sorted(tally.feeds)},
+        reasons,
+        [asdict(item) for item in night.waiting],
+        deliveries,
+        [] if code in {Exit.DONE, Exit.NOTHING_NEW} else problems(night, deliveries, reasons),
+    )
+
+
+def _exit(night: Night, deliveries: list[dict[str, Any]]) -> Exit:
+    taken = any(row["status"] == "taken" for row in deliveries)
+    refused = any(row["status"] == "held" for row in deliveries)
+    if not taken and not refused and not any(c.read for c in night.tally.feeds.values()):
+        return Exit.SOURCE if night.waiting else Exit.NOTHING_NEW
+    if night.site.fail_on == "held":
+        if refused and not taken:
+            return Exit.CONTRACT
+        if refused or any(c.held > night.site.held_limit * c.read for c in night.tally.feeds.values()):
+            return Exit.HELD
+    return Exit.DONE
+
+
+def _write_ledger(night: Night, report: RunReport, started: datetime) -> None:
+    tables, warehouse = METADATA.tables, night.warehouse
+    ended = datetime.now(UTC)
+    insert(
+        warehouse,
+        tables["run"],
+        pl.DataFrame(
+            [
+                {
+                    "run_id": report.run_id,
+                    "started_at": started.replace(tzinfo=None),
+                    "ended_at": ended.replace(tzinfo=None),
+                    "outcome": OUTCOMES[report.exit],
+                    "exit_code": int(report.exit),
+                    "policy_hash": policy_hash(),
+                    "code_version": importlib.metadata.version("wellbridge"),
+                }
+            ]
+        ),
+    )
+    if report.feeds:
+        insert(
+            warehouse,
+            tables["run_feed"],
+            pl.DataFrame(
+                [{"run_id": report.run_id, "feed": feed, **counts} for feed, counts in report.feeds.items()]
+            ),
+        )
+    if report.reasons:
+        insert(
+            warehouse,
+            tables["run_reason"],
+            pl.DataFrame(report.reasons).with_columns(pl.lit(report.run_id).alias("run_id")),
+        )
+    _move_cursors(night, report.run_id)
+    number = int(warehouse.value("SELECT coalesce(max(seq), 0) FROM ledger_event")) + 1
+    insert(
+        warehouse,
+        tables["ledger_event"],
+        pl.DataFrame(
+            [
+                {
+                    "seq": number,
+                    "happened_at": ended.replace(tzinfo=None),
+                    "action": "run",
+                    "run_id": report.run_id,
+                    "detail": OUTCOMES[report.exit],
+                }
+            ]
+        ),
+    )
+
+
+def _move_cursors(night: Night, run_id: str) -> None:
+    """Each feed's cursor is the newest delivery taken; a held row never moves it past itself, it stays held."""
+    night.warehouse.run("DELETE FROM cursor")
+    night.warehouse.run(
+        "INSERT INTO cursor SELECT feed, max(coalesce(CAST(period_end AS VARCHAR), '0000-00-00') || '.' || "
+        "lpad(CAST(revision AS VARCHAR), 3, '0')), ? FROM batch WHERE status = 'taken' GROUP BY feed",
+        [run_id],
+    )
