@@ -15,7 +15,7 @@ ALL = "all"
 def hidden_ranges(
     table: pl.DataFrame, columns: Sequence[str], wanted: Callable[[dict[str, Any]], bool] = lambda row: True
 ) -> Iterator[tuple[dict[str, Any], int, float]]:
-    """Yield each wanted hidden row with the least and greatest count it can have (infinity where nothing bounds it)."""
+    """Yield each wanted hidden row with its least and greatest possible count (infinity: unbounded)."""
     rows = table.to_dicts()
     inner = [row for row in rows if all(row[name] != ALL for name in columns)]
     members = np.array([[all(row[c] in (ALL, atom[c]) for c in columns) for atom in inner] for row in rows], dtype=float)

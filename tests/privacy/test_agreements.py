@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from wellbridge.privacy.agreements import check_elements, find_agreement, in_force, load_agreement, load_agreements
+from wellbridge.privacy.agreements import (
+    check_elements,
+    find_agreement,
+    in_force,
+    load_agreement,
+    load_agreements,
+)
 from wellbridge.schemas.errors import PrivacyError
 
 FIELDS = {
@@ -26,7 +32,9 @@ def at(year: int, month: int, day: int) -> datetime:
     return datetime(year, month, day, 12, tzinfo=UTC)
 
 
-def refused(path: Path, now: datetime = at(2026, 10, 1), ledger: datetime | None = None) -> PrivacyError:
+def refused(
+    path: Path, now: datetime = datetime(2026, 10, 1, 12, tzinfo=UTC), ledger: datetime | None = None
+) -> PrivacyError:
     with pytest.raises(PrivacyError) as caught:
         in_force(load_agreement(path), now, ledger)
     assert caught.value.exit == 14

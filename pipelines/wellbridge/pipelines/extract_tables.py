@@ -90,7 +90,9 @@ def _counted(linked: LinkedTables, store: Store, spec: CountSpec, as_of: date) -
 
 
 def _measure_rows(store: Store, definition: ExtractDefinition) -> pl.DataFrame:
-    rows = store.frame("SELECT measure_id, period, dimension, member, numerator, denominator, persons FROM measure_value")
+    rows = store.frame(
+        "SELECT measure_id, period, dimension, member, numerator, denominator, persons FROM measure_value"
+    )
     return rows.filter(
         pl.col("measure_id").is_in(list(definition.measures)) & pl.col("dimension").is_in([ALL, *definition.dimensions])
     )
@@ -115,7 +117,7 @@ def _count_file(spec: CountSpec, table: CountTable, found: Protected) -> DataFil
 def _measure_file(definition: ExtractDefinition, tables: MeasureTables, found: ProtectedMeasures) -> DataFile:
     means = _means(definition)
     hidden = found.table.filter(pl.col("shown") == HIDDEN)
-    types = {name: "number" for name in ("value", "at_most", "at_least")} | {"denominator": "integer"}
+    types = dict.fromkeys(("value", "at_most", "at_least"), "number") | {"denominator": "integer"}
     words = [_words(name, types.get(name, "text"), _MEASURE_WORDS, "sensitive" if name in types else "plain")
              for name in found.table.columns]
     meant = [(f"measure_id={name}", "measure", MEASURES[name].definition, "sensitive", MEASURES[name].unit)

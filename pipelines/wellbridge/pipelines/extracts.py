@@ -21,7 +21,12 @@ from typing import Any, Final
 import polars as pl
 
 from wellbridge.etl.store import Store
-from wellbridge.pipelines.extract_definitions import AGGREGATE, ExtractDefinition, load_definition, load_definitions
+from wellbridge.pipelines.extract_definitions import (
+    AGGREGATE,
+    ExtractDefinition,
+    load_definition,
+    load_definitions,
+)
 from wellbridge.pipelines.extract_tables import DataFile, aggregate_files, record_file
 from wellbridge.pipelines.measures.registry import MEASURES
 from wellbridge.privacy.agreements import Agreement, check_elements, in_force

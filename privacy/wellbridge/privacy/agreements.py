@@ -130,7 +130,8 @@ def find_agreement(folder: Path, agreement_id: str) -> Agreement:
     """
     path = folder / f"{agreement_id}.toml"
     if Path(agreement_id).name != agreement_id or not path.is_file():
-        raise PrivacyError("WB-E-040", "There is no such agreement.", f"policy/agreements · {len(list(folder.glob('*.toml')))} known")
+        known = len(list(folder.glob("*.toml")))
+        raise PrivacyError("WB-E-040", "There is no such agreement.", f"policy/agreements · {known} known")
     return load_agreement(path)
 
 

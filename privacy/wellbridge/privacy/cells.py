@@ -115,7 +115,8 @@ def settle_counts(linked: LinkedTables, tables: Sequence[CountTable]) -> None:
     except PrivacyError as error:
         failed = error.what
     if failed:
-        raise PrivacyError("WB-E-042", failed, "; ".join(f"drop dimension {worst_dimension(t, linked)}" for t in tables))
+        advice = [f"drop dimension {worst_dimension(table, linked)}" for table in tables]
+        raise PrivacyError("WB-E-042", failed, "; ".join(advice))
     for table in tables:
         inner = (table.grid.open_axes() > 0) & (table.grid.counts > 0)
         if inner.any() and linked.hidden[table.cells[inner]].all():

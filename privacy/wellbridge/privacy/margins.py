@@ -70,9 +70,8 @@ class Grid:
                 parts = axis.children(node)
                 if len(parts):
                     block = np.take(cells, parts, axis=number)
-                    sums.add_relations(
-                        np.take(cells, node, axis=number).ravel(), np.moveaxis(block, number, -1).reshape(-1, len(parts))
-                    )
+                    totals = np.take(cells, node, axis=number).ravel()
+                    sums.add_relations(totals, np.moveaxis(block, number, -1).reshape(-1, len(parts)))
 
 
 def crossed(
@@ -95,7 +94,8 @@ def crossed(
     groups = [_columns(name, hierarchies) for name in dimensions]
     names = [name for group in groups for name in group]
     size = pl.col(count).cast(pl.Int64).sum() if count else pl.len().cast(pl.Int64)
-    inner = rows.with_columns(pl.col(names).cast(pl.String).fill_null(NOT_REPORTED)).group_by(names).agg(size.alias("n"))
+    text = pl.col(names).cast(pl.String).fill_null(NOT_REPORTED)
+    inner = rows.with_columns(text).group_by(names).agg(size.alias("n"))
     axes = [_axis(inner, group) for group in groups]
     counted = reduce(_rolled_up, axes, inner)
     full = reduce(lambda left, right: left.join(right, how="cross"), [axis.nodes for axis in axes])

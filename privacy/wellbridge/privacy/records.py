@@ -192,7 +192,7 @@ def _text(name: str) -> pl.Expr:
 
 
 def _labels(values: pl.Series, hierarchy: Hierarchy) -> pl.DataFrame:
-    """Each distinct value with its label at every level, columns ``0``, ``1`` …"""
+    """Return each distinct value with its label at every level, one column for each level."""
     distinct = values.unique().sort().to_list()
     levels = range(hierarchy.height + 1)
     return pl.DataFrame({str(level): [hierarchy.at(value, level) for value in distinct] for level in levels},

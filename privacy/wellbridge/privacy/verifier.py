@@ -175,7 +175,7 @@ def _cross_sums(keys: list[Key], axes: list[list[str]]) -> Sums | None:
             first_open = next((place for place in places if key[place] != ALL), None)
             if first_open is None:
                 continue
-            total = key[:first_open] + (ALL,) + key[first_open + 1:]
+            total = (*key[:first_open], ALL, *key[first_open + 1:])
             if total not in present:
                 return None
             groups.setdefault((start, total), []).append(key)
