@@ -18,7 +18,8 @@ def hidden_ranges(
     """Yield each wanted hidden row with its least and greatest possible count (infinity: unbounded)."""
     rows = table.to_dicts()
     inner = [row for row in rows if all(row[name] != ALL for name in columns)]
-    members = np.array([[all(row[c] in (ALL, atom[c]) for c in columns) for atom in inner] for row in rows], dtype=float)
+    open_to = [[all(row[c] in (ALL, atom[c]) for c in columns) for atom in inner] for row in rows]
+    members = np.array(open_to, dtype=float)
     known = [place for place, row in enumerate(rows) if row["n"] is not None]
     counts = np.array([rows[place]["n"] for place in known], dtype=float)
     published = LinearConstraint(members[known], counts, counts)

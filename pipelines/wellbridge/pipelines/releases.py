@@ -13,8 +13,8 @@ from wellbridge.etl.vault import VAULT
 from wellbridge.pipelines.extract_definitions import ExtractDefinition, load_definitions
 from wellbridge.pipelines.extracts import Release, build
 from wellbridge.pipelines.site import Site
-from wellbridge.privacy.agreements import Agreement, load_agreements
-from wellbridge.schemas.errors import ConfigurationError, PrivacyError
+from wellbridge.privacy.agreements import Agreement, find_agreement
+from wellbridge.schemas.errors import ConfigurationError
 from wellbridge.schemas.warehouse import METADATA
 
 
@@ -50,12 +50,8 @@ def build_release(site: Site, extract_id: str, *, now: datetime | None = None) -
 
 
 def _agreement(site: Site, definition: ExtractDefinition) -> Agreement:
-    found = load_agreements(site.root / "policy" / "agreements").get(definition.agreement)
-    if found is None:
-        raise PrivacyError(
-            "WB-E-040", "The agreement that the extract names is not on file.", f"extract {definition.id}"
-        )
-    return found
+    # Read that one alone: a broken file of another agreement is no reason to refuse this one.
+    return find_agreement(site.root / "policy" / "agreements", definition.agreement)
 
 
 def _write_event(warehouse: Store, release: Release, now: datetime) -> None:

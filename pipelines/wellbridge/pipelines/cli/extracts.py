@@ -9,7 +9,7 @@ import click
 
 from wellbridge.pipelines.cli.output import command, document, json_option, project_option, show_json, table
 from wellbridge.pipelines.site import load_site
-from wellbridge.schemas.errors import ConfigurationError, Exit
+from wellbridge.schemas.errors import ConfigurationError, Exit, VerifyError
 
 
 @click.group()
@@ -94,7 +94,9 @@ def extract_verify(path: Path, as_json: bool) -> Exit:
     violations = verify_release(path)
     code = Exit.VERIFY if violations else Exit.DONE
     if as_json:
-        show_json(document(code, path=str(path), violations=violations))
+        failed = VerifyError("WB-E-045", f"{len(violations)} violation(s) found.", path.name)
+        errors = [failed.as_dict()] if violations else []
+        show_json(document(code, path=str(path), violations=violations, errors=errors))
     elif violations:
         click.echo("\n".join(f"VIOLATION {violation}" for violation in violations))
     else:
