@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import re
 from pathlib import Path
@@ -32,6 +33,8 @@ def check_sidecar(path: Path) -> bool:
 def check_text_end(path: Path) -> None:
     """Expect a text file without a sidecar to end with a line end; a file of no bytes is complete.
 
+    So is one that says it is UTF-16 and ends as that does: it is whole, and its reader refuses it for what it is.
+
     Raises:
         Deferred: WB-D-002 when the last line may still be growing.
     """
@@ -39,8 +42,11 @@ def check_text_end(path: Path) -> None:
         size = path.stat().st_size
         if not size:
             return
-        handle.seek(-1, 2)
-        if handle.read(1) not in b"\r\n":
+        start = handle.read(2)
+        handle.seek(-min(size, 2), 2)
+        end = handle.read()
+        is_utf_16 = start == codecs.BOM_UTF16_LE and end in (b"\n\0", b"\r\0")
+        if end[-1:] not in b"\r\n" and not is_utf_16:
             raise Deferred(_RULE, path.name)
 
 

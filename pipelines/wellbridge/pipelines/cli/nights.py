@@ -224,7 +224,9 @@ def runs_show(run_id: str, project: Path, as_json: bool) -> Exit:
     with _open_warehouse(project) as warehouse:
         found = warehouse.frame("SELECT * FROM run WHERE run_id = ?", [run_id]).to_dicts()
         if not found:
-            raise ConfigurationError("WB-E-015", "There is no run of that id.", todo="wellbridge runs list")
+            raise ConfigurationError(
+                "WB-E-015", "There is no run of that id.", f"run {run_id}", todo="wellbridge runs list"
+            )
         feeds = warehouse.frame(
             "SELECT * EXCLUDE run_id FROM run_feed WHERE run_id = ? ORDER BY feed", [run_id]
         ).to_dicts()

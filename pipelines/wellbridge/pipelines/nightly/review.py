@@ -74,7 +74,9 @@ def wanted_of_run(site: Site, run_id: str | None) -> Wanted:
             [run_id, run_id],
         )
     if found is None:
-        raise ConfigurationError("WB-E-015", "There is no such run.", todo="wellbridge runs list")
+        raise ConfigurationError(
+            "WB-E-015", "There is no such run.", f"run {run_id or '(the last)'}", todo="wellbridge runs list"
+        )
     return wanted_of(held_lines(site, run_id=found))
 
 

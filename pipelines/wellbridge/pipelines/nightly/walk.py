@@ -65,7 +65,7 @@ def run_walk(
                 with vault_store.transaction():
                     touched = _walk(night, arrived, wanted)
                     night.tally.check()
-                    report = _report(night, run_id)
+                    report = _report(night, run_id, wanted)
                     if touched:
                         _write_ledger(night, report, started)
                     progress("", "commit", 0)
@@ -195,7 +195,7 @@ def _derive(night: Night) -> None:
     insert(night.warehouse, METADATA.tables["measure_value"], values)
 
 
-def _report(night: Night, run_id: str) -> RunReport:
+def _report(night: Night, run_id: str, wanted: Wanted) -> RunReport:
     tally = night.tally
     deliveries = [
         {
@@ -213,7 +213,7 @@ def _report(night: Night, run_id: str) -> RunReport:
         for (feed, resource, rule), rows in sorted(tally.reasons.items())
         if rows
     ]
-    code = _exit(night, deliveries)
+    code = _exit(night, deliveries, is_still_held=_is_still_held(night, wanted))
     return RunReport(
         run_id,
         code,
@@ -221,19 +221,33 @@ def _report(night: Night, run_id: str) -> RunReport:
         reasons,
         [asdict(item) for item in night.waiting],
         deliveries,
-        [] if code in {Exit.DONE, Exit.NOTHING_NEW} else problems(night, deliveries, reasons),
+        [] if code in {Exit.DONE, Exit.NOTHING_NEW} else problems(night, deliveries),
     )
 
 
-def _exit(night: Night, deliveries: list[dict[str, Any]]) -> Exit:
+def _is_still_held(night: Night, wanted: Wanted) -> bool:
+    """Say whether a row that was to be tried again is held as before."""
+    if wanted.rows is None or not wanted.rows.height:
+        return False
+    found = night.vault.store.frame(
+        'SELECT 1 FROM held_row h SEMI JOIN wanted w ON h.batch_id = w.batch_id AND h.file = w.file '
+        'AND h."row" = w."row" WHERE h.status = \'open\' LIMIT 1',
+        wanted=wanted.rows,
+    )
+    return found.height > 0
+
+
+def _exit(night: Night, deliveries: list[dict[str, Any]], *, is_still_held: bool) -> Exit:
     taken = any(row["status"] == "taken" for row in deliveries)
     refused = any(row["status"] == "held" for row in deliveries)
-    if not taken and not refused and not any(c.read for c in night.tally.feeds.values()):
+    is_read = any(c.read for c in night.tally.feeds.values())
+    if not (taken or refused or is_still_held or is_read):
         return Exit.SOURCE if night.waiting else Exit.NOTHING_NEW
     if night.site.fail_on == "held":
         if refused and not taken:
             return Exit.CONTRACT
-        if refused or any(c.held > night.site.held_limit * c.read for c in night.tally.feeds.values()):
+        is_over = any(c.held > night.site.held_limit * c.read for c in night.tally.feeds.values())
+        if refused or is_still_held or is_over:
             return Exit.HELD
     return Exit.DONE
 
