@@ -42,10 +42,6 @@ class Prepared:
         """Read the rows back: into memory, because a mapped file would count and stay as memory of the whole night."""
         return pl.read_ipc(io.BytesIO(self.path.read_bytes()))
 
-    def replace(self, rows: pl.DataFrame) -> None:
-        """Put other rows in their place."""
-        _write_rows(rows, self.path.with_suffix(".new")).rename(self.path)
-
 
 def _write_rows(rows: pl.DataFrame, path: Path) -> Path:
     rows.write_ipc(path, compression="uncompressed")
@@ -55,13 +51,24 @@ def _write_rows(rows: pl.DataFrame, path: Path) -> Path:
 
 @dataclass
 class Batch:
-    """A delivery whose rows wait to be placed."""
+    """A delivery whose rows wait to be placed.
+
+    Attributes:
+        feed, source, delivery: what it is.
+        prepared: its keyed rows, in files.
+        keys: row keys by resource, until duplicates are found.
+        left_out: ``_id`` of rows that are held after they were prepared.
+        persons: ``subject_key, person_key`` of subjects that linking has moved since the rows were keyed.
+        next_id: the next row's ``_id``.
+    """
 
     feed: Feed
     source: Source
     delivery: Delivery
     prepared: list[Prepared] = field(default_factory=list)
     keys: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
+    left_out: pl.Series = field(default_factory=lambda: pl.Series("_id", [], pl.UInt32))
+    persons: pl.DataFrame | None = None
     next_id: int = 0
 
 
@@ -225,27 +232,27 @@ def _note_keys(batch: Batch, contract: Contract, rows: pl.DataFrame) -> None:
     """Remember each row's key (and version) as a number, to find duplicates once the delivery is read."""
     names = [*contract.key, *([contract.version] if contract.version else [])]
     if contract.key and rows.height:
-        batch.keys.setdefault(contract.name, []).append(
-            rows.select("_id", pl.struct(names).hash(seed=7).alias("key"))
+        key = pl.struct(names).hash(seed=7).alias("key")
+        batch.keys.setdefault(contract.resource, []).append(
+            rows.select("_id", key, pl.col("_file").cast(pl.Categorical), "_row")
         )
 
 
 def _hold_duplicates(night: Night, batch: Batch) -> None:
-    """Hold every row but the first of each key of the delivery; in one pass, so that it costs the same per row."""
-    for parts in batch.keys.values():
-        keys = pl.concat(parts)
+    """Hold every row but the first of each key; in one pass over the delivery, so that it costs the same per row."""
+    for resource, parts in batch.keys.items():
+        keys = pl.concat(parts).filter(~pl.col("_id").is_in(batch.left_out.implode()))
         if keys["key"].n_unique() == keys.height:
             continue
-        later = keys.filter(~pl.col("key").is_first_distinct()).select("_id")
-        for prepared in batch.prepared:
-            rows = prepared.rows()
-            faulty = rows.join(later, on="_id", how="semi")
-            if faulty.height and prepared.resource != PRESENCE:
-                lines = faulty.select(
-                    "_file", "_row", pl.lit(None, pl.String).alias("column"), pl.lit("WB-R-030").alias("rule")
-                )
-                night.hold(batch.delivery, prepared.resource, lines)
-                prepared.replace(rows.join(later, on="_id", how="anti", maintain_order="left"))
+        later = keys.filter(~pl.col("key").is_first_distinct())
+        lines = later.select(
+            pl.col("_file").cast(pl.String),
+            "_row",
+            pl.lit(None, pl.String).alias("column"),
+            pl.lit("WB-R-030").alias("rule"),
+        )
+        night.hold(batch.delivery, resource, lines)
+        batch.left_out = pl.concat([batch.left_out, later["_id"]])
     batch.keys.clear()
 
 
@@ -300,6 +307,7 @@ def _hold_orphans(
             missing = orphans.select("_file", "_row", pl.col(column.key_name).alias("waiting_key"))
             if holds:
                 night.hold(batch.delivery, resource, lines, waiting=missing, replay=replay)
+            batch.left_out = pl.concat([batch.left_out, orphans["_id"]])
             frame = frame.join(orphans, on="_id", how="anti", maintain_order="left")
     return frame
 
@@ -411,9 +419,18 @@ def _spool(night: Night, batch: Batch, resource: str, rows: pl.DataFrame, *, del
 
 
 def chunks_of(batch: Batch) -> Iterator[tuple[str, bool, pl.DataFrame]]:
-    """Yield the prepared rows of a delivery and remove their files."""
+    """Yield the prepared rows of a delivery, without those held since and with the persons linked since."""
+    left_out = batch.left_out.to_frame()
     for prepared in batch.prepared:
-        yield prepared.resource, prepared.deletes, prepared.rows()
+        rows = prepared.rows()
+        if left_out.height and prepared.resource != PRESENCE:
+            rows = rows.join(left_out, on="_id", how="anti", maintain_order="left")
+        if batch.persons is not None and "person_key" in rows.columns:
+            rows = rows.join(batch.persons, on="subject_key", how="left", suffix="_new", maintain_order="left")
+            rows = rows.with_columns(pl.coalesce("person_key_new", "person_key").alias("person_key")).drop(
+                "person_key_new"
+            )
+        yield prepared.resource, prepared.deletes, rows
         prepared.path.unlink(missing_ok=True)
 
 

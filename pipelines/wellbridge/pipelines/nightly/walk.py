@@ -105,8 +105,9 @@ def _walk(night: Night, arrived: list[Arrival], wanted: Wanted) -> bool:
     reach("intake.done")
     relink(night.warehouse, PERSON_TABLES, link(night.vault))
     night.standing = _standing(night)
+    linked = _linked_persons(night)
     for batch in batches:
-        _refresh_persons(night, batch)
+        batch.persons = linked if batch.source.is_partner else None
         place(night, batch)
         reach("placing.delivery")
         night.landing.forget_plain(batch.delivery.batch_id)
@@ -146,25 +147,12 @@ def _standing(night: Night) -> pl.DataFrame:
     )
 
 
-def _refresh_persons(night: Night, batch: Any) -> None:
-    """Rows were keyed before linking was decided: give them the person decided since."""
+def _linked_persons(night: Night) -> pl.DataFrame | None:
+    """Return the subjects that are linked to another's person; the rosters' own subjects never are."""
     people = night.vault.store.frame(
         "SELECT subject_key, person_key FROM subject WHERE person_key <> own_person_key"
     )
-    if not people.height:
-        return
-    for prepared in batch.prepared:
-        rows = prepared.rows()
-        if "person_key" not in rows.columns:
-            continue
-        renewed = rows.join(people, on="subject_key", how="left", suffix="_new", maintain_order="left")
-        if renewed["person_key_new"].null_count() == renewed.height:
-            continue
-        prepared.replace(
-            renewed.with_columns(pl.coalesce("person_key_new", "person_key").alias("person_key")).drop(
-                "person_key_new"
-            )
-        )
+    return people if people.height else None
 
 
 def _close_superseded(night: Night) -> None:
