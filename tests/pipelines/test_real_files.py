@@ -366,7 +366,7 @@ def test_the_21_batch_samples_are_taken_waited_for_or_held_as_their_envelopes_sa
         reasons={
             ("", "WB-D-007"): (4, "one message in each of the four files whose envelope is out of order"),
             ("other", "WB-R-003"): (3, "three files hold segments without an MSH"),
-            ("other", "WB-P-004"): (16, "one laboratory result, copied through all layouts of a batch"),
+            ("other", "WB-P-004"): (16, "outpatient registrations in every layout of a batch, two laboratory results"),
         }), waiting=2)
     assert read == 24
     assert tables(site) == {"crisis_event": 1}
