@@ -1,8 +1,9 @@
 """The landing store: each delivery copied once, sealed, under the hash of its name and content.
 
 The same bytes twice under the same name are one delivery. Under another name they are another one: two days without
-a row are the same bytes, and so is a file that was held for its name and comes again with the right one. A small stat cache tells files that were taken already without reading them,
-so that a night with nothing new costs next to nothing; the warehouse's ``batch`` table stays the authority.
+a row are the same bytes, and so is a file that was held for its name and comes again with the right one.
+A small stat cache tells files that were taken already without reading them, so that a night with nothing new costs
+next to nothing; the warehouse's ``batch`` table stays the authority.
 This module imports no data library, so that such a night does not pay for one.
 """
 
