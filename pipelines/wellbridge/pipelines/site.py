@@ -127,7 +127,8 @@ class Site:
         names = {n for p in wanted or ["*"] for n in fnmatch.filter(self.feeds, p)}
         names -= {n for p in exclude for n in fnmatch.filter(self.feeds, p)}
         if not names:
-            raise ConfigurationError("WB-E-012", "The selection leaves no feed.", f"known: {', '.join(sorted(self.feeds))}")
+            known = ", ".join(sorted(self.feeds))
+            raise ConfigurationError("WB-E-012", "The selection leaves no feed.", f"known: {known}")
         return [self.feeds[name] for name in sorted(names)]
 
     def check_inboxes(self, feeds: Iterable[Feed]) -> None:
