@@ -77,7 +77,13 @@ class SqlText:
             return True
         given = list(_given(name, scope))
         if given:
-            return all(self._is_safe(value, scope) for value in given)
+            mark = hash((id(scope), name))
+            if mark in self._open:  # made of itself and of parts that are looked at already
+                return True
+            self._open.add(mark)
+            safe = all(self._is_safe(value, scope) for value in given)
+            self._open.discard(mark)
+            return safe
         return isinstance(scope, Function) and self._is_safe_parameter(name, scope)
 
     def _is_safe_parameter(self, name: str, function: Function) -> bool:
@@ -118,7 +124,7 @@ def _parts(node: ast.AST | None) -> Sequence[ast.AST | None] | None:
         case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult(), right=right):
             return (left, right)
         case ast.Dict(keys=keys, values=parts):
-            return (*keys, *parts)
+            return (*(key for key in keys if key is not None), *parts)  # no key: another dict's items
     return None
 
 

@@ -30,7 +30,10 @@ class _Visit(pa.DataFrameModel):
     is_met: bool = column(PrivacyClass.SENSITIVE, required=False)
 
     @pa.dataframe_check(name="WB-R-032")
-    def _ends_after_start(cls, data: pa.PolarsData) -> pl.LazyFrame:
+    def _ends_after_start(
+        cls,  # noqa: N805 - pandera passes the class
+        data: pa.PolarsData,
+    ) -> pl.LazyFrame:
         return data.lazyframe.select((pl.col("end") >= pl.col("day")).fill_null(True))
 
 

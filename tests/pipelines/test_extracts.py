@@ -159,7 +159,7 @@ def test_no_row_of_the_measures_rests_on_fewer_than_the_minimum(released: dict[s
             assert float(row["value"]) == pytest.approx(value, abs=1e-4)
 
 
-def test_every_child_of_the_record_file_is_one_of_ten_alike(released: dict[str, Release]):
+def test_p10_every_child_of_the_record_file_is_one_of_ten_alike(released: dict[str, Release]):
     path = released[RECORDS].path
     manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     quasi = manifest["tables"][0]["quasi"]
@@ -243,7 +243,7 @@ def load_counts() -> Any:
     (NOW, {"elements": ("school",)}, "WB-E-041"),
 ])
 @pytest.mark.parametrize("name", [TABLES, RECORDS])
-def test_without_an_agreement_that_allows_it_nothing_is_written(
+def test_p08_without_an_agreement_that_allows_it_nothing_is_written(
     district: Store, definitions: dict[str, ExtractDefinition], agreement: Agreement, tmp_path: Path, name: str,
     now: datetime, change: dict[str, Any], code: str,
 ):
@@ -286,7 +286,7 @@ def test_a_release_that_fails_its_own_re_check_is_not_published(
 # -- codes -------------------------------------------------------------------------------------------------
 
 
-def test_the_vaults_codes_last_for_an_agreement_and_differ_between_two(
+def test_p11_the_vaults_codes_last_for_an_agreement_and_differ_between_two(
     district: Store, definitions: dict[str, ExtractDefinition], agreement: Agreement, tmp_path: Path
 ):
     vault = Store(Path("vault"), duckdb.connect())

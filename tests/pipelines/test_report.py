@@ -148,7 +148,7 @@ def test_a_hidden_group_is_said_to_be_hidden_and_has_no_number_and_no_bar(html: 
     assert sum(text == "hidden" for text in pictures) == sum(row in unseen for row in quill)
 
 
-def test_tiny_cells_planted_in_the_warehouse_do_not_reach_the_page():
+def test_p13_tiny_cells_planted_in_the_warehouse_do_not_reach_the_page():
     with small_district() as store:
         store.run(
             "UPDATE student SET race_ethnicity = 'pacific_islander' WHERE person_key IN ('p1', 'p2', 'p3')"

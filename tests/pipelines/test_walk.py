@@ -166,7 +166,8 @@ def test_digest_notices_one_changed_cell(district: tuple[Site, list[RunReport]],
     with open_store(copy, METADATA) as warehouse:
         before = digest(warehouse)
         warehouse.run(
-            "UPDATE attendance SET status = 'tardy' WHERE rowid = (SELECT min(rowid) FROM attendance WHERE status = 'present')"
+            "UPDATE attendance SET status = 'tardy' "
+            "WHERE rowid = (SELECT min(rowid) FROM attendance WHERE status = 'present')"
         )
         after = digest(warehouse)
     assert {name for name in before if before[name] != after[name]} >= {"attendance"}
@@ -204,7 +205,7 @@ def test_p04_no_direct_identifier_is_in_the_warehouse_or_beside_it(
     assert searched > 30
     with open_store(site.warehouse, METADATA, read_only=True) as warehouse:
         for table in METADATA.sorted_tables:
-            text = warehouse.frame(f'SELECT * FROM "{table.name}"').write_csv().encode()  # noqa: S608
+            text = warehouse.frame(f'SELECT * FROM "{table.name}"').write_csv().encode()
             assert not [c for c in canaries if c in text], table.name
 
 

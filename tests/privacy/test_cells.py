@@ -101,7 +101,7 @@ def attacked(seed: int, need: Need) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("need", [Need.STRONG, Need.WEAK])
-def test_an_independent_attacker_narrows_no_small_cell_of_200_random_tables(need: Need):
+def test_p09_an_independent_attacker_narrows_no_small_cell_of_200_random_tables(need: Need):
     seeds = range(0, 200, 2) if need is Need.WEAK else range(1, 200, 2)
     found = [attacked(seed, need) for seed in seeds]
     assert sum(unsafe for _, unsafe in found) == 0

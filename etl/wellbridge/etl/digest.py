@@ -60,13 +60,13 @@ def _number(text: str) -> str:
 
 def _sums(store: Store, tables: list[sa.Table], key: str) -> pl.DataFrame:
     parts = [
-        f"SELECT {quoted(key)} AS key, {_number(_row_hash(table))} AS h FROM {quoted(table.name)} "  # noqa: S608
+        f"SELECT {quoted(key)} AS key, {_number(_row_hash(table))} AS h FROM {quoted(table.name)} "
         f"WHERE {quoted(key)} IS NOT NULL"
         for table in tables
         if key in table.columns
     ]
     union = " UNION ALL ".join(parts)
-    return store.frame(f"SELECT key, CAST(sum(h) AS VARCHAR) AS label FROM ({union}) GROUP BY key")  # noqa: S608
+    return store.frame(f"SELECT key, CAST(sum(h) AS VARCHAR) AS label FROM ({union}) GROUP BY key")
 
 
 def _record_sums(store: Store, tables: list[sa.Table], key: str, persons: pl.DataFrame) -> pl.DataFrame:
@@ -76,13 +76,13 @@ def _record_sums(store: Store, tables: list[sa.Table], key: str, persons: pl.Dat
         join = "LEFT JOIN persons p ON p.key = t.person_key" if "person_key" in table.columns else ""
         text = f"md5(concat({_row_hash(table)}, {person}))"
         parts.append(
-            f"SELECT t.{quoted(key)} AS key, {_number(text)} AS h FROM {quoted(table.name)} t {join} "  # noqa: S608
+            f"SELECT t.{quoted(key)} AS key, {_number(text)} AS h FROM {quoted(table.name)} t {join} "
             f"WHERE t.{quoted(key)} IS NOT NULL"
         )
     union = " UNION ALL ".join(parts)
     return store.frame(
         f"SELECT key, CAST(sum(h) AS VARCHAR) AS label FROM ({union}) GROUP BY key",
-        persons=persons,  # noqa: S608
+        persons=persons,
     )
 
 
@@ -99,7 +99,7 @@ def _table_digest(
         labels.append(f"coalesce(of_{name}.label, '')")
         joins.append(f"LEFT JOIN of_{name} ON of_{name}.key = t.{quoted(name)}")
     text = f"md5(concat_ws('|', {', '.join([_row_hash(table), *labels])}))"
-    sql = f"SELECT {text} AS h FROM {quoted(table.name)} t {' '.join(joins)} ORDER BY h"  # noqa: S608
+    sql = f"SELECT {text} AS h FROM {quoted(table.name)} t {' '.join(joins)} ORDER BY h"
     rows = store.frame(sql, (), **frames)
     total = hashlib.sha256(f"{table.name}:{rows.height}\n".encode())
     total.update("\n".join(rows["h"]).encode())

@@ -67,7 +67,7 @@ def insert(store: Store, table: sa.Table, rows: pl.DataFrame) -> None:
         pl.col(name).cast(pl.Enum([rows[name][0]])) for name in marks if rows[name][0] is not None
     )
     names = columns_sql(rows.columns)
-    store.run(f"INSERT INTO {quoted(table.name)} ({names}) SELECT {names} FROM incoming", incoming=rows)  # noqa: S608
+    store.run(f"INSERT INTO {quoted(table.name)} ({names}) SELECT {names} FROM incoming", incoming=rows)
 
 
 def replace_days(
@@ -101,13 +101,13 @@ def replace_days(
     weak = pl.DataFrame({"batch_id": list(olds)})
     same = _same_content(table)
     unchanged = store.frame(
-        f"SELECT i._id FROM incoming i JOIN {quoted(table.name)} t ON {_on(table)} "  # noqa: S608
+        f"SELECT i._id FROM incoming i JOIN {quoted(table.name)} t ON {_on(table)} "
         f"SEMI JOIN weak w ON t.batch_id = w.batch_id WHERE {same}",
         incoming=rows,
         weak=weak,
     )
     store.run(
-        f"DELETE FROM {quoted(table.name)} t USING weak w "  # noqa: S608
+        f"DELETE FROM {quoted(table.name)} t USING weak w "
         f"WHERE t.batch_id = w.batch_id AND ({within}) AND EXISTS (SELECT 1 FROM incoming i WHERE {_on(table)})",
         bounds,
         weak=weak,
@@ -125,7 +125,7 @@ def clear_days(
         return
     within = " OR ".join(f"t.{quoted(day)} BETWEEN ? AND ?" for _ in ranges)
     store.run(
-        f"DELETE FROM {quoted(table.name)} t USING weak w WHERE t.batch_id = w.batch_id AND ({within})",  # noqa: S608
+        f"DELETE FROM {quoted(table.name)} t USING weak w WHERE t.batch_id = w.batch_id AND ({within})",
         [bound for pair in ranges for bound in pair],
         weak=pl.DataFrame({"batch_id": list(olds)}),
     )
@@ -142,7 +142,7 @@ def upsert(store: Store, table: sa.Table, rows: pl.DataFrame) -> pl.Series:
     _check(table, rows)
     alive = _newest(_not_deleted(store, table, rows), table)
     merged = store.frame(
-        "SELECT i._id, t.version IS NULL AS is_new, "  # noqa: S608 - identifiers from the table's metadata
+        "SELECT i._id, t.version IS NULL AS is_new, "
         f"coalesce({_same_content(table)}, false) AS is_same, "
         f"(i.version, {_content('i', table)}) >= (t.version, {_content('t', table)}) AS wins "
         f"FROM incoming i LEFT JOIN {quoted(table.name)} t ON {_on(table)}",
@@ -154,7 +154,7 @@ def upsert(store: Store, table: sa.Table, rows: pl.DataFrame) -> pl.Series:
         if not merged["is_new"].all():
             store.run(
                 f"DELETE FROM {quoted(table.name)} t USING incoming i WHERE {_on(table)}",
-                incoming=winners,  # noqa: S608
+                incoming=winners,
             )
         insert(store, table, winners)
     return taken.filter(pl.col("is_new") | ~pl.col("is_same"))["_id"]
@@ -191,7 +191,7 @@ def delete(store: Store, table: sa.Table, keys: pl.DataFrame) -> pl.Series:
     on = " AND ".join(f"t.{quoted(name)} = i.{quoted(name)}" for name in names)
     store.run(
         f"DELETE FROM {quoted(table.name)} t USING incoming i WHERE {on} AND t.version <= i.version",
-        incoming=newer,  # noqa: S608
+        incoming=newer,
     )
     store.run(
         "DELETE FROM tombstone t USING incoming i WHERE t.table_name = i.table_name AND t.row_key = i.row_key",
@@ -260,7 +260,7 @@ def relink(store: Store, tables: Iterable[sa.Table], moved: pl.DataFrame) -> Non
         return
     for table in tables:
         store.run(
-            f"UPDATE {quoted(table.name)} SET person_key = m.person_key FROM moved m "  # noqa: S608
+            f"UPDATE {quoted(table.name)} SET person_key = m.person_key FROM moved m "
             f"WHERE {quoted(table.name)}.subject_key = m.subject_key",
             moved=moved,
         )

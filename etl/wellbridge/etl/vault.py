@@ -202,16 +202,16 @@ class Vault:
         content = [name for name in rows.columns if name not in {*key, "version"}]
         on = " AND ".join(f"t.{quoted(name)} = i.{quoted(name)}" for name in key)
         newer = self.store.frame(
-            f"SELECT i.* FROM incoming i LEFT JOIN {quoted(table)} t ON {on} WHERE t.version IS NULL "  # noqa: S608
+            f"SELECT i.* FROM incoming i LEFT JOIN {quoted(table)} t ON {on} WHERE t.version IS NULL "
             f"OR (i.version, {_text('i', content)}) > (t.version, {_text('t', content)})",
             incoming=rows,
         )
         if newer.height:
             names = columns_sql(rows.columns)
-            self.store.run(f"DELETE FROM {quoted(table)} t USING newer i WHERE {on}", newer=newer)  # noqa: S608
+            self.store.run(f"DELETE FROM {quoted(table)} t USING newer i WHERE {on}", newer=newer)
             self.store.run(
                 f"INSERT INTO {quoted(table)} ({names}) SELECT {names} FROM newer",
-                newer=newer,  # noqa: S608
+                newer=newer,
             )
         return newer.height
 

@@ -235,7 +235,7 @@ def _known() -> str:
 _MARKED: Final = f"""
     SELECT *, row_number() OVER days = 1 OR is_active IS DISTINCT FROM lag(is_active) OVER days
               OR {_ALL} IS DISTINCT FROM lag({_ALL}) OVER days AS is_boundary
-    FROM known WINDOW days AS (PARTITION BY person_key ORDER BY day)"""  # noqa: S608 - our own column names
+    FROM known WINDOW days AS (PARTITION BY person_key ORDER BY day)"""
 
 _SPAN: Final = """
     SELECT *, lead(day) OVER (PARTITION BY person_key ORDER BY day) AS valid_to

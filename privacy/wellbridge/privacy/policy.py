@@ -24,7 +24,8 @@ WAREHOUSE_CLASSES: Final = frozenset(
 # ZIP prefixes with 20,000 people or fewer, 45 CFR 164.514(b)(2)(i)(B): union of HHS's list (Census 2000) and the
 # list of the 2010 Census in public tools. No list of the 2020 Census could be verified.
 RESTRICTED_ZIP3: Final = frozenset(
-    "036 059 063 102 203 205 369 556 692 790 821 823 830 831 878 879 884 890 893".split()
+    {"036", "059", "063", "102", "203", "205", "369", "556", "692", "790",
+     "821", "823", "830", "831", "878", "879", "884", "890", "893"}
 )
 
 SYSTEM_COLUMNS: Final = (

@@ -185,7 +185,7 @@ _ALL = (
     Rule("WB-P-003", "opted out", "The family opted out of sharing.", "Nothing: the choice is honoured."),
     Rule(
         "WB-P-004",
-        "not about a student record we keep",
+        "read for its keys only",
         "The record is of a kind that is read for its keys only and never loaded.",
         "Nothing: it is counted here so that every row is accounted for.",
     ),

@@ -88,7 +88,10 @@ def extract_list(project: Path, as_json: bool) -> Exit:
 @json_option
 @command
 def extract_verify(path: Path, as_json: bool) -> Exit:
-    """Check a release from its files alone: hashes, columns, small cells, margins and groups. Exit 18 on a violation."""
+    """Check a release from its files alone; exit 18 on a violation.
+
+    Hashes, columns, small cells, margins and groups are looked at anew.
+    """
     from wellbridge.pipelines.extracts import verify_release
 
     violations = verify_release(path)

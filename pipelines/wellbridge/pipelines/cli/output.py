@@ -24,7 +24,7 @@ project_option = click.option(
     "--project",
     "project",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("."),
+    default=Path(),
     show_default="this folder",
     help="The site's folder.",
 )

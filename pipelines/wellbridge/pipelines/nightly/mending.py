@@ -124,7 +124,7 @@ def follow_consents(night: Night, before: pl.DataFrame) -> None:
     batches = pl.DataFrame({"batch_id": earlier}, schema={"batch_id": pl.String})
     for table in PERSON_TABLES:
         night.warehouse.run(
-            f"DELETE FROM {quoted(table.name)} t USING batches b, changed c "  # noqa: S608 - our own table names
+            f"DELETE FROM {quoted(table.name)} t USING batches b, changed c "
             "WHERE t.batch_id = b.batch_id AND t.subject_key = c.subject_key",
             batches=batches,
             changed=changed,
