@@ -200,6 +200,7 @@ def test_a_delete_names_the_same_key_as_the_record_it_takes_back(
     row = {"id": "a" * 32, "changeVersion": 9, "keyValues": key}
     chunks = pulled(tmp_path, **{f"{endpoint}/deletes": [row]})
     found = one(chunks, resource, deletes=True).rows.drop("_file", "_row").row(0, named=True)
+    assert found.pop("_lastModifiedDate").endswith("T24:00:00Z")  # as late as its pull's day
     assert found == cells
     tables = source("edfi").resources[resource].delete_from
     assert len(tables) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -231,3 +232,48 @@ def test_p14_stores_and_keys_are_readable_by_their_owner_alone(
     paths = [site.state, *site.state.rglob("*")]
     assert len(paths) > 10
     assert [path for path in paths if path.stat().st_mode & 0o077] == []
+
+
+def test_p07_a_child_opted_out_of_all_sharing_is_in_no_record_file(
+    district: tuple[Site, list[RunReport]], synthetic: Path
+) -> None:
+    from wellbridge.pipelines.extract_tables import student_rows
+
+    people = pl.read_csv(synthetic / "truth" / "people.csv", infer_schema=False)
+    wanted = people.filter(pl.col("opt_out") == "all").height
+    with open_store(district[0].warehouse, METADATA, read_only=True) as warehouse:
+        refused = warehouse.frame("SELECT person_key FROM extract_refusal")
+        students = student_rows(warehouse, date(2026, 9, 30), ["tier"])
+    assert refused.height == wanted > 0
+    assert students.join(refused, on="person_key", how="semi").height == wanted
+
+
+def test_a_deletion_of_the_evening_outranks_a_change_of_the_same_day(tmp_path: Path) -> None:
+    """Ed-Fi states when a record changed, but of a deletion only in which pull it came."""
+    site = init_site(tmp_path / "site")
+    folder = site.feeds["edfi"].inbox / "edfi_2026-10-20"
+    student = {"studentUniqueId": "0000001", "firstName": "A", "lastSurname": "B", "birthDate": "2012-01-02"}
+    program = {
+        "studentReference": {"studentUniqueId": "0000001"}, "beginDate": "2026-10-01",
+        "programReference": {"programName": "Homeless", "programTypeDescriptor": "uri://ed-fi.org/P#Homeless"},
+        "educationOrganizationReference": {"educationOrganizationId": 1},
+        "_lastModifiedDate": "2026-10-20T22:00:00Z",
+    }
+    keys = {
+        "studentUniqueId": "0000001", "beginDate": "2026-10-01", "programName": "Homeless",
+        "programTypeDescriptor": "uri://ed-fi.org/P#Homeless", "educationOrganizationId": 1,
+        "programEducationOrganizationId": 1,
+    }
+    pages = {
+        "students/p.json": [student], "studentHomelessProgramAssociations/p.json": [program],
+        "studentHomelessProgramAssociations/deletes/p.json": [{"id": "1", "changeVersion": 2, "keyValues": keys}],
+    }
+    for name, page in pages.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(page))
+    members = [{"path": name, "rows": 1} for name in pages]
+    (folder / "pull.json").write_text(json.dumps({"period": "2026-10-20", "members": members}))
+    assert run_night(site).feeds["edfi"]["held"] == 0
+    with open_store(site.warehouse, METADATA, read_only=True) as warehouse:
+        assert warehouse.value("SELECT count(*) FROM student_observation") == 1
+        assert warehouse.value("SELECT count(*) FROM program_participation") == 0

@@ -142,7 +142,8 @@ def record_file(
     Raises:
         PrivacyError: WB-E-043 when k cannot be reached.
     """
-    rows = student_rows(store, as_of, definition.columns)
+    refused = store.frame("SELECT person_key FROM extract_refusal")  # before k is measured, not after
+    rows = student_rows(store, as_of, definition.columns).join(refused, on="person_key", how="anti")
     quasi = _quasi(definition)
     found = k_anonymise(
         rows, quasi=quasi, k=k, max_suppressed=definition.max_suppressed, per_person="person_key",

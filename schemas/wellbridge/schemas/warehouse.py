@@ -115,6 +115,13 @@ STUDENT = _table(
     _column("grade_band", "text", P.QUASI),
     role="dimension",
 )
+EXTRACT_REFUSAL = _table(
+    "extract_refusal",
+    "Persons whose family opted out of all sharing: in no record file that leaves the district",
+    ("person_key",),
+    _column("person_key", "text", P.KEY),
+    role="dimension",
+)
 ENROLLMENT = _about_person(
     "enrollment",
     "Enrolments of students in schools",

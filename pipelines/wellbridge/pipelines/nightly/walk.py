@@ -32,7 +32,7 @@ from wellbridge.privacy.consent import standing
 from wellbridge.privacy.policy import policy_hash
 from wellbridge.privacy.seal import Sealer, read_key
 from wellbridge.schemas.errors import OUTCOMES, Exit
-from wellbridge.schemas.warehouse import METADATA, PERSON_TABLES
+from wellbridge.schemas.warehouse import EXTRACT_REFUSAL, METADATA, PERSON_TABLES
 
 
 def run_walk(
@@ -174,7 +174,20 @@ def _close_superseded(night: Night) -> None:
             )
 
 
+def _refusing_persons(night: Night) -> pl.DataFrame:
+    """Return the persons whose family opted out of all sharing, as of the newest day."""
+    day = night.as_of()
+    return night.vault.store.frame(
+        "SELECT DISTINCT s.person_key FROM consent c JOIN subject s USING (subject_key) "
+        "WHERE c.decision = 'optout_all' AND c.is_active AND coalesce(c.start_date <= ?, true) "
+        "AND coalesce(c.end_date > ?, true)",
+        [day, day],
+    )
+
+
 def _derive(night: Night) -> None:
+    night.warehouse.run("DELETE FROM extract_refusal")
+    insert(night.warehouse, EXTRACT_REFUSAL, _refusing_persons(night))
     night.progress("", "students", 0)
     derive_students(night.warehouse)
     night.progress("", "measures", 0)

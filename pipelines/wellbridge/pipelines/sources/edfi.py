@@ -38,7 +38,7 @@ from wellbridge.pipelines.sources.shaping import table_rows
 from wellbridge.pipelines.sources.source import Resource, Shape, Source
 from wellbridge.schemas import warehouse
 from wellbridge.schemas.codes import ABSENT_FRACTIONS, EXCLUSIONARY
-from wellbridge.schemas.contract import CONTRACTS
+from wellbridge.schemas.contract import CONTRACTS, Contract
 from wellbridge.schemas.contracts import edfi as _edfi  # noqa: F401 - registers the contracts
 from wellbridge.schemas.errors import ConfigurationError
 
@@ -164,7 +164,16 @@ def _deletes(member: Member, context: Context) -> Iterator[Chunk]:
         rows = _frame(member, cells, JsonRecords(keys, page.rows), context, [True] * len(keys))
         is_whole = pl.all_horizontal(pl.col(headers).is_not_null())
         lost = held_rows(member.label, rows.filter(~is_whole)["_row"], "WB-R-010", "keyValues")
-        yield Chunk(contract.resource, rows.filter(is_whole), pl.concat([page.held, lost]), deletes=True)
+        whole = _dated(rows.filter(is_whole), contract, context)
+        yield Chunk(contract.resource, whole, pl.concat([page.held, lost]), deletes=True)
+
+
+def _dated(rows: pl.DataFrame, contract: Contract, context: Context) -> pl.DataFrame:
+    """Give deletions the end of their pull's day as version: what changed earlier that day stays deleted."""
+    if context.as_of is None or contract.version is None:
+        return rows
+    header = contract.columns[contract.version].header
+    return rows.with_columns(pl.lit(f"{context.as_of}T24:00:00Z").alias(header))
 
 
 def _unknown(member: Member) -> Iterator[Chunk]:
