@@ -50,7 +50,8 @@ def _row_hash(table: sa.Table) -> str:
         for column in table.columns
         if column.name not in _SKIPPED and column.info["privacy"] is not PrivacyClass.KEY
     ]
-    return f"md5(concat_ws('|', '{table.name}', {', '.join(cells)}))"
+    parts = ", ".join((f"'{table.name}'", *cells))
+    return f"md5(concat_ws('|', {parts}))"
 
 
 def _number(text: str) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from wellbridge.etl.crosswalk import VaultCrosswalk
 from wellbridge.etl.lock import run_lock
-from wellbridge.etl.store import Store, open_store
+from wellbridge.etl.store import open_store
 from wellbridge.etl.vault import VAULT
 from wellbridge.pipelines.extract_definitions import ExtractDefinition, load_definitions
 from wellbridge.pipelines.extracts import Release, build
+from wellbridge.pipelines.nightly.stores import write_event
 from wellbridge.pipelines.site import Site
 from wellbridge.privacy.agreements import Agreement, find_agreement
 from wellbridge.schemas.errors import ConfigurationError
@@ -45,20 +46,15 @@ def build_release(site: Site, extract_id: str, *, now: datetime | None = None) -
         open_store(site.vault, VAULT) as vault,
     ):
         release = build(definition, agreement, warehouse, VaultCrosswalk(vault), site.releases, clock)
-        _write_event(warehouse, release, clock)
+        write_event(
+            warehouse, "extract.build", None, f"{release.extract} · {release.agreement} · {release.digest}"
+        )
     return release
 
 
 def _agreement(site: Site, definition: ExtractDefinition) -> Agreement:
     # Read that one alone: a broken file of another agreement is no reason to refuse this one.
     return find_agreement(site.root / "policy" / "agreements", definition.agreement)
-
-
-def _write_event(warehouse: Store, release: Release, now: datetime) -> None:
-    warehouse.run(
-        "INSERT INTO ledger_event SELECT coalesce(max(seq), 0) + 1, ?, 'extract.build', NULL, ? FROM ledger_event",
-        [now.replace(tzinfo=None), f"{release.extract} · {release.agreement} · {release.digest}"],
-    )
 
 
 def build_all(site: Site) -> list[Path]:

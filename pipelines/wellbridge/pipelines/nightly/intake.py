@@ -426,7 +426,9 @@ def chunks_of(batch: Batch) -> Iterator[tuple[str, bool, pl.DataFrame]]:
         if left_out.height and prepared.resource != PRESENCE:
             rows = rows.join(left_out, on="_id", how="anti", maintain_order="left")
         if batch.persons is not None and "person_key" in rows.columns:
-            rows = rows.join(batch.persons, on="subject_key", how="left", suffix="_new", maintain_order="left")
+            rows = rows.join(
+                batch.persons, on="subject_key", how="left", suffix="_new", maintain_order="left"
+            )
             rows = rows.with_columns(pl.coalesce("person_key_new", "person_key").alias("person_key")).drop(
                 "person_key_new"
             )

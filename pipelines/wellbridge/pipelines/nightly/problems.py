@@ -29,9 +29,12 @@ def problems(night: Night, deliveries: Iterable[Mapping[str, Any]]) -> list[dict
     )
     is_whole = pl.col("row") == WHOLE_DELIVERY
     columns = dict(lines.filter(is_whole).group_by("batch_id").agg(_COLUMNS).iter_rows())
-    rows = lines.filter(~is_whole).group_by("feed", "resource", "rule").agg(
-        _COLUMNS, pl.struct("batch_id", "file", "row").n_unique().alias("rows")
-    ).sort("feed", "resource", "rule")
+    rows = (
+        lines.filter(~is_whole)
+        .group_by("feed", "resource", "rule")
+        .agg(_COLUMNS, pl.struct("batch_id", "file", "row").n_unique().alias("rows"))
+        .sort("feed", "resource", "rule")
+    )
     waiting = [
         SourceError("WB-E-021", _what("A delivery waits", item.rule), _where(item.feed, item.name, item.rule))
         for item in night.waiting

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -14,6 +14,7 @@ from wellbridge.etl.vault import VAULT
 from wellbridge.pipelines.nightly.mending import ROWS_SCHEMA
 from wellbridge.pipelines.nightly.night import WHOLE_DELIVERY
 from wellbridge.pipelines.nightly.run import Wanted
+from wellbridge.pipelines.nightly.stores import open_stores, write_event
 from wellbridge.pipelines.site import Site
 from wellbridge.schemas.errors import ConfigurationError
 from wellbridge.schemas.warehouse import METADATA
@@ -83,21 +84,16 @@ def wanted_of_run(site: Site, run_id: str | None) -> Wanted:
 def discard(site: Site, lines: pl.DataFrame, reason: str) -> int:
     """Give up held rows, with a reason, as an event of the ledger; return how many rows they are."""
     rows = lines.select("batch_id", "file", "row").unique()
-    with run_lock(site.lock):
-        with open_store(site.warehouse, METADATA) as warehouse:
-            warehouse.run(
-                "INSERT INTO ledger_event SELECT coalesce(max(seq), 0) + 1, ?, 'held.discard', NULL, ? "
-                "FROM ledger_event",
-                [datetime.now(UTC).replace(tzinfo=None), f"{rows.height} rows · {reason}"],
-            )
-        with open_store(site.vault, VAULT) as vault:
-            vault.run(
-                "UPDATE held_row SET status = 'discarded', reason = ? FROM chosen c "
-                "WHERE held_row.batch_id = c.batch_id "
-                'AND held_row.file = c.file AND held_row."row" = c."row" AND held_row.status = \'open\'',
-                [reason],
-                chosen=rows,
-            )
+    change = uuid.uuid4().hex
+    with run_lock(site.lock), open_stores(site, change) as (warehouse, vault):
+        write_event(warehouse, "held.discard", change, f"{rows.height} rows · {reason}")
+        vault.run(
+            "UPDATE held_row SET status = 'discarded', reason = ? FROM chosen c "
+            "WHERE held_row.batch_id = c.batch_id "
+            'AND held_row.file = c.file AND held_row."row" = c."row" AND held_row.status = \'open\'',
+            [reason],
+            chosen=rows,
+        )
     return rows.height
 
 

@@ -15,9 +15,7 @@ from wellbridge.etl.failpoint import reach
 from wellbridge.etl.identity import link
 from wellbridge.etl.landing import Arrival, Landing, SeenFiles, write_private
 from wellbridge.etl.loading import insert, owned_days, relink
-from wellbridge.etl.store import open_store
-from wellbridge.etl.undo import UndoCopy
-from wellbridge.etl.vault import VAULT, Vault
+from wellbridge.etl.vault import Vault
 from wellbridge.pipelines.measures.compute import compute
 from wellbridge.pipelines.nightly.intake import prepare_delivery, take
 from wellbridge.pipelines.nightly.mending import follow_consents, found_parents, retry_rows
@@ -25,6 +23,7 @@ from wellbridge.pipelines.nightly.night import TAKEN, Night, claim_of, delivery_
 from wellbridge.pipelines.nightly.placing import place
 from wellbridge.pipelines.nightly.problems import problems
 from wellbridge.pipelines.nightly.run import Progress, RunReport, Wanted
+from wellbridge.pipelines.nightly.stores import open_stores, write_event
 from wellbridge.pipelines.site import Site
 from wellbridge.pipelines.sources.source import source
 from wellbridge.pipelines.students import derive_students
@@ -54,26 +53,14 @@ def run_walk(
     landing.clear_work()
     run_id = uuid.uuid4().hex
     started = datetime.now(UTC)
-    with open_store(site.warehouse, METADATA) as warehouse:
-        undo = UndoCopy(site.vault)
-        undo.recover(lambda run: bool(warehouse.value("SELECT count(*) FROM run WHERE run_id = ?", [run])))
-        undo.begin(run_id)
-        reach("undo.begun")
-        with open_store(site.vault, VAULT) as vault_store:
-            night = Night(site, run_id, warehouse, Vault(vault_store), landing, progress)
-            with warehouse.transaction():
-                with vault_store.transaction():
-                    touched = _walk(night, arrived, wanted)
-                    night.tally.check()
-                    report = _report(night, run_id, wanted)
-                    if touched:
-                        _write_ledger(night, report, started)
-                    progress("", "commit", 0)
-                    reach("commit.before")
-                reach("commit.vault")
-            reach("commit.both")
-        undo.done()
-        reach("undo.done")
+    with open_stores(site, run_id) as (warehouse, vault):
+        night = Night(site, run_id, warehouse, Vault(vault), landing, progress)
+        touched = _walk(night, arrived, wanted)
+        night.tally.check()
+        report = _report(night, run_id, wanted)
+        if touched:
+            _write_ledger(night, report, started)
+        progress("", "commit", 0)
     landing.clear_work()
     waiting = {(item.feed, item.name) for item in night.waiting}
     for arrival in arrived:
@@ -231,7 +218,7 @@ def _is_still_held(night: Night, wanted: Wanted) -> bool:
     if wanted.rows is None or not wanted.rows.height:
         return False
     found = night.vault.store.frame(
-        'SELECT 1 FROM held_row h SEMI JOIN wanted w ON h.batch_id = w.batch_id AND h.file = w.file '
+        "SELECT 1 FROM held_row h SEMI JOIN wanted w ON h.batch_id = w.batch_id AND h.file = w.file "
         'AND h."row" = w."row" WHERE h.status = \'open\' LIMIT 1',
         wanted=wanted.rows,
     )
@@ -288,22 +275,7 @@ def _write_ledger(night: Night, report: RunReport, started: datetime) -> None:
             pl.DataFrame(report.reasons).with_columns(pl.lit(report.run_id).alias("run_id")),
         )
     _move_cursors(night, report.run_id)
-    number = int(warehouse.value("SELECT coalesce(max(seq), 0) FROM ledger_event")) + 1
-    insert(
-        warehouse,
-        tables["ledger_event"],
-        pl.DataFrame(
-            [
-                {
-                    "seq": number,
-                    "happened_at": ended.replace(tzinfo=None),
-                    "action": "run",
-                    "run_id": report.run_id,
-                    "detail": OUTCOMES[report.exit],
-                }
-            ]
-        ),
-    )
+    write_event(warehouse, "run", report.run_id, OUTCOMES[report.exit])
 
 
 def _move_cursors(night: Night, run_id: str) -> None:

@@ -1,0 +1,59 @@
+"""Both stores of a site, opened for a change that commits in both or in neither."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import polars as pl
+
+from wellbridge.etl.failpoint import reach
+from wellbridge.etl.loading import insert
+from wellbridge.etl.store import Store, open_store
+from wellbridge.etl.undo import UndoCopy
+from wellbridge.etl.vault import VAULT
+from wellbridge.pipelines.site import Site
+from wellbridge.schemas.warehouse import LEDGER_EVENT, METADATA
+
+
+@contextmanager
+def open_stores(site: Site, change_id: str) -> Iterator[tuple[Store, Store]]:
+    """Open warehouse and vault in one transaction each; the vault goes back where the warehouse did not commit.
+
+    Args:
+        site: the site, locked by the caller.
+        change_id: names the change; a change that must last writes a ledger event of this id.
+    """
+    with open_store(site.warehouse, METADATA) as warehouse:
+        undo = UndoCopy(site.vault)
+        undo.recover(lambda change: _is_committed(warehouse, change))
+        undo.begin(change_id)
+        reach("undo.begun")
+        with open_store(site.vault, VAULT) as vault:
+            with warehouse.transaction():
+                with vault.transaction():
+                    yield warehouse, vault
+                    reach("commit.before")
+                reach("commit.vault")
+            reach("commit.both")
+        undo.done()
+        reach("undo.done")
+
+
+def _is_committed(warehouse: Store, change_id: str) -> bool:
+    return bool(warehouse.value("SELECT count(*) FROM ledger_event WHERE run_id = ?", [change_id]))
+
+
+def write_event(warehouse: Store, action: str, change_id: str | None, detail: str) -> None:
+    """Add an event to the ledger: names, counts and codes only."""
+    number = int(warehouse.value("SELECT coalesce(max(seq), 0) FROM ledger_event")) + 1
+    now = datetime.now(UTC).replace(tzinfo=None)
+    insert(
+        warehouse,
+        LEDGER_EVENT,
+        pl.DataFrame(
+            [{"seq": number, "happened_at": now, "action": action, "run_id": change_id, "detail": detail}],
+            schema_overrides={"run_id": pl.String},
+        ),
+    )
