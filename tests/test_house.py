@@ -18,7 +18,7 @@ NO_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "misc", "b
 ROOMS = {
     "pandera": ("wellbridge.schemas.contract", "wellbridge.schemas.contracts", "wellbridge.etl.validation"),
     "duckdb": ("wellbridge.etl.store",),
-    "duckdb_engine": ("wellbridge.etl.store",),
+    "duckdb_engine": ("wellbridge.etl.store", "wellbridge.etl.expectations"),
     "cryptography": ("wellbridge.privacy",),
     "highspy": ("wellbridge.privacy",),
     "click": ("wellbridge.pipelines.cli",),

@@ -14,7 +14,9 @@ from wellbridge.schemas.errors import ADVICE, OUTCOMES, ConfigurationError, Exit
 def _unknown(what: str, name: str, known: list[str]) -> ConfigurationError:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     return ConfigurationError(
-        "WB-E-015", f"There is no {what} of that name.", f"near: {', '.join(near)}" if near else f"{what} {name}"
+        "WB-E-015",
+        f"There is no {what} of that name.",
+        f"near: {', '.join(near)}" if near else f"{what} {name}",
     )
 
 

@@ -121,7 +121,10 @@ def held_release(
     lines = _lines(site, select, rule, delivery)
     if not lines.height:
         raise ConfigurationError(
-            "WB-E-012", "The selection matches no held row.", "held rows that are open", todo="wellbridge held list"
+            "WB-E-012",
+            "The selection matches no held row.",
+            "held rows that are open",
+            todo="wellbridge held list",
         )
     wanted = wanted_of(lines)
     if dry_run:
@@ -157,7 +160,10 @@ def held_discard(
     lines = _lines(site, select, rule, delivery)
     if not lines.height:
         raise ConfigurationError(
-            "WB-E-012", "The selection matches no held row.", "held rows that are open", todo="wellbridge held list"
+            "WB-E-012",
+            "The selection matches no held row.",
+            "held rows that are open",
+            todo="wellbridge held list",
         )
     rows = lines.select("batch_id", "file", "row").n_unique() if dry_run else discard(site, lines, reason)
     if as_json:

@@ -19,8 +19,10 @@ from wellbridge.pipelines.cli.output import (
 )
 from wellbridge.pipelines.nightly.run import RunReport, Wanted, new_arrivals, run_night
 from wellbridge.pipelines.site import FAIL_ON, Site, load_site
-from wellbridge.schemas.errors import ConfigurationError, Exit, render
+from wellbridge.schemas.errors import ConfigurationError, Exit, HeldError, render
 
+HELD_ROWS = "WB-E-031"
+_SHOWN = 3  # reasons for which rows are held that are told one by one
 _COUNTS = ["feed", "read", "loaded", "unchanged", "held", "removed"]
 
 select_option = click.option(
@@ -142,8 +144,24 @@ def show_report(report: RunReport) -> None:
     if report.waiting:
         click.echo("\nWaiting, not complete yet:")
         click.echo(table(report.waiting, ["feed", "name", "rule"]))
-    for problem in report.errors:
+    for problem in _few(report.errors):
         click.echo(f"\n{render(problem)}", err=True)
+
+
+def _few(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put the held rows of many rules into one message: the table above has a line for each."""
+    rows = [problem for problem in problems if problem["code"] == HELD_ROWS]
+    others = [problem for problem in problems if problem["code"] != HELD_ROWS]
+    if len(rows) <= _SHOWN:
+        return problems
+    feeds = sorted({problem["where"].split(" · ")[0].removeprefix("feed ") for problem in rows})
+    whole = HeldError(
+        HELD_ROWS,
+        f"Rows are held for {len(rows)} reasons, listed above by feed and rule.",
+        f"feeds {', '.join(feeds)}",
+        todo="wellbridge held show, then wellbridge explain RULE",
+    )
+    return [*others, whole.as_dict()]
 
 
 @click.command()

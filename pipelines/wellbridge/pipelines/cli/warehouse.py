@@ -38,3 +38,27 @@ def warehouse_digest(project: Path, as_json: bool) -> Exit:
         click.echo(table([{"table": name, "sha256": value} for name, value in found.items()]))
         click.echo(f"\nwhole warehouse  {whole}")
     return Exit.DONE
+
+
+@warehouse.command("check")
+@project_option
+@json_option
+@command
+def warehouse_check(project: Path, as_json: bool) -> Exit:
+    """Put the expectations of the loaded tables to the warehouse; exit 18 when one is not met.
+
+    Keys present and unique, numbers in range. Takes some seconds: Great Expectations is loaded for it.
+    """
+    from wellbridge.etl.expectations import check_warehouse
+
+    found = check_warehouse(load_site(project).warehouse)
+    broken = [expected for expected in found if not expected.is_met]
+    code = Exit.VERIFY if broken else Exit.DONE
+    rows = [{"table": e.table, "expectation": e.expectation, "columns": ", ".join(e.columns)} for e in broken]
+    if as_json:
+        show_json(document(code, checked=len(found), violations=rows))
+    elif broken:
+        click.echo(table(rows))
+    else:
+        click.echo(f"{len(found)} expectations of {len({e.table for e in found})} tables are met.")
+    return code
