@@ -252,7 +252,7 @@ def runs_show(run_id: str, project: Path, as_json: bool) -> Exit:
             "SELECT * EXCLUDE run_id FROM run_reason WHERE run_id = ? ORDER BY ALL", [run_id]
         ).to_dicts()
     if as_json:
-        show_json(document(Exit.DONE, **{**found[0], "feeds": feeds, "reasons": reasons}))
+        show_json(document(Exit.DONE, run={**found[0], "feeds": feeds, "reasons": reasons}))
     else:
         click.echo(
             f"Run {run_id}: {found[0]['outcome']} (exit {found[0]['exit_code']})\n\n{table(feeds, _COUNTS)}\n"

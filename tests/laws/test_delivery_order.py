@@ -1,0 +1,84 @@
+"""Law 5: the same deliveries, whatever their order and however often each comes, make the same warehouse."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from wellbridge.etl.digest import digest
+from wellbridge.etl.store import open_store
+from wellbridge.pipelines.demo import run_nights
+from wellbridge.pipelines.nightly.run import run_night
+from wellbridge.pipelines.site import Site, init_site
+from wellbridge.pipelines.synth.generate import generate
+from wellbridge.schemas.warehouse import METADATA
+
+SEED = datetime.now(UTC).date().toordinal()  # another district every day; printed, so that a failure can be repeated
+STUDENTS = 150
+
+
+def _digest(site: Site) -> dict[str, str]:
+    with open_store(site.warehouse, METADATA, read_only=True) as warehouse:
+        return digest(warehouse)
+
+
+@pytest.fixture(scope="module")
+def district(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    root = tmp_path_factory.mktemp("order")
+    generate(root / "synthetic", students=STUDENTS, nights=3, seed=SEED)
+    site = init_site(root / "site")
+    list(run_nights(site, root / "synthetic", lambda _feed, _step, _rows: None))
+    return root / "synthetic", _digest(site)
+
+
+def _put(delivery: Path, inbox: Path) -> None:
+    """Put a file or folder, with its sidecar, in place of what lies there under its name."""
+    target = inbox / delivery.name
+    if delivery.is_dir():
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(delivery, target)
+        return
+    for path in (delivery, delivery.with_name(delivery.name + ".done")):
+        if path.exists():
+            shutil.copy(path, inbox / path.name)
+
+
+def _shuffled_runs(site: Site, synthetic: Path, chance: random.Random) -> None:
+    """Deliver every file one to three times, a few at a time, in random order."""
+    deliveries = [
+        path
+        for path in sorted(synthetic.glob("night-*/*/*"))
+        if path.suffix != ".done"
+        for _ in range(chance.choice([1, 1, 2, 3]))
+    ]
+    chance.shuffle(deliveries)
+    while deliveries:
+        for _ in range(min(len(deliveries), chance.randint(5, 20))):
+            delivery = deliveries.pop()
+            _put(delivery, site.feeds[delivery.parent.name].inbox)
+        run_night(site)
+
+
+def _check(district: tuple[Path, dict[str, str]], folder: Path, number: int) -> None:
+    synthetic, wanted = district
+    print(f"district seed {SEED}, order {number}")
+    site = init_site(folder / "site")
+    _shuffled_runs(site, synthetic, random.Random(SEED * 1000 + number))
+    found = _digest(site)
+    assert {name for name in wanted if wanted[name] != found[name]} == set()
+
+
+def test_single_deliveries_in_random_order_and_repeated_converge(
+    district: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    _check(district, tmp_path, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(1, 21))
+def test_many_random_orders_converge(district: tuple[Path, dict[str, str]], tmp_path: Path, number: int) -> None:
+    _check(district, tmp_path, number)
