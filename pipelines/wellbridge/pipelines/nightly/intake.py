@@ -6,10 +6,8 @@ last member must leave no half behind. Its prepared rows wait in files of the ni
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import polars as pl
@@ -32,21 +30,11 @@ KEYS_ONLY: Final = "WB-P-004"
 
 @dataclass(frozen=True)
 class Prepared:
-    """Rows of one chunk, keyed and de-identified, in a file of the work folder."""
+    """Rows of one chunk, keyed and de-identified, on the night's shelf."""
 
     resource: str
-    path: Path
+    number: int
     deletes: bool
-
-    def rows(self) -> pl.DataFrame:
-        """Read the rows back: into memory, because a mapped file would count and stay as memory of the whole night."""
-        return pl.read_ipc(io.BytesIO(self.path.read_bytes()))
-
-
-def _write_rows(rows: pl.DataFrame, path: Path) -> Path:
-    rows.write_ipc(path, compression="uncompressed")
-    path.chmod(0o600)
-    return path
 
 
 @dataclass
@@ -55,7 +43,7 @@ class Batch:
 
     Attributes:
         feed, source, delivery: what it is.
-        prepared: its keyed rows, in files.
+        prepared: its keyed rows.
         keys: row keys by resource, until duplicates are found.
         left_out: ``_id`` of rows that are held after they were prepared.
         persons: ``subject_key, person_key`` of subjects that linking has moved since the rows were keyed.
@@ -153,7 +141,7 @@ def _hold_delivery(night: Night, delivery: Delivery, refusal: Refused) -> None:
 
 def _forget(night: Night, batch: Batch) -> None:
     for prepared in batch.prepared:
-        prepared.path.unlink(missing_ok=True)
+        night.shelf.drop(prepared.number)
     night.vault.store.run("DELETE FROM held_row WHERE batch_id = ?", [batch.delivery.batch_id])
 
 
@@ -178,7 +166,7 @@ def prepare(night: Night, batch: Batch, chunk: Chunk, *, replay: bool = False, h
         frame = _keyed(
             night, batch, _numbered(batch, parse(chunk.rows, contract).kept), contract, chunk.rows.columns
         )
-        _spool(night, batch, chunk.resource, frame, deletes=True)
+        _keep(night, batch, chunk.resource, frame, deletes=True)
         return
     split = validate(parse(chunk.rows, contract, batch.feed.settings.get("codes")), contract)
     split = _in_period(batch.delivery, contract, split)
@@ -201,7 +189,7 @@ def prepare(night: Night, batch: Batch, chunk: Chunk, *, replay: bool = False, h
     if resource.decides:
         _remember_decisions(night, batch, resource, known, replay=replay)
     else:
-        _spool(night, batch, chunk.resource, known, deletes=False)
+        _keep(night, batch, chunk.resource, known, deletes=False)
 
 
 def _numbered(batch: Batch, rows: pl.DataFrame) -> pl.DataFrame:
@@ -356,7 +344,7 @@ def _note_presence(night: Night, batch: Batch, resource: Resource, chunk: Chunk,
     presence = keyed.select("_id", "subject_key", "person_key", "as_of", "roster", "version").with_columns(
         pl.lit(False).alias("is_readable"), pl.lit(True).alias("is_active")
     )
-    _spool(night, batch, PRESENCE, presence, deletes=False)
+    _keep(night, batch, PRESENCE, presence, deletes=False)
 
 
 PRESENCE: Final = "(presence)"  # pseudo-resource: uncounted observations of rows that are held
@@ -411,18 +399,16 @@ def _remember_decisions(
         night.tally.add(batch.feed.name, loaded=loaded, unchanged=rows.height - loaded)
 
 
-def _spool(night: Night, batch: Batch, resource: str, rows: pl.DataFrame, *, deletes: bool) -> None:
-    if not rows.height:
-        return
-    path = night.site.work / f"{batch.delivery.batch_id}-{len(batch.prepared):06d}.arrow"
-    batch.prepared.append(Prepared(resource, _write_rows(rows, path), deletes))
+def _keep(night: Night, batch: Batch, resource: str, rows: pl.DataFrame, *, deletes: bool) -> None:
+    if rows.height:
+        batch.prepared.append(Prepared(resource, night.shelf.put(rows), deletes))
 
 
-def chunks_of(batch: Batch) -> Iterator[tuple[str, bool, pl.DataFrame]]:
+def chunks_of(night: Night, batch: Batch) -> Iterator[tuple[str, bool, pl.DataFrame]]:
     """Yield the prepared rows of a delivery, without those held since and with the persons linked since."""
     left_out = batch.left_out.to_frame()
     for prepared in batch.prepared:
-        rows = prepared.rows()
+        rows = night.shelf.take(prepared.number)
         if left_out.height and prepared.resource != PRESENCE:
             rows = rows.join(left_out, on="_id", how="anti", maintain_order="left")
         if batch.persons is not None and "person_key" in rows.columns:
@@ -433,7 +419,6 @@ def chunks_of(batch: Batch) -> Iterator[tuple[str, bool, pl.DataFrame]]:
                 "person_key_new"
             )
         yield prepared.resource, prepared.deletes, rows
-        prepared.path.unlink(missing_ok=True)
 
 
 __all__ = ["CONSENT", "PRESENCE", "Batch", "chunks_of", "held_rows", "prepare", "prepare_delivery", "take"]

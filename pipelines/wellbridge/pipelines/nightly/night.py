@@ -14,6 +14,7 @@ from wellbridge.etl.loading import Claim, insert
 from wellbridge.etl.reading import HELD_SCHEMA, Delivery
 from wellbridge.etl.store import Store
 from wellbridge.etl.vault import Vault
+from wellbridge.pipelines.nightly.shelf import Shelf
 from wellbridge.pipelines.nightly.tally import Tally
 from wellbridge.pipelines.site import Feed, Site
 from wellbridge.schemas.warehouse import METADATA
@@ -42,6 +43,7 @@ class Night:
         site: the site.
         run_id: the run's id.
         warehouse, vault, landing: the open stores.
+        shelf: where rows wait to be placed.
         tally: the run's counts.
         batches: every delivery known, by batch id: feed, stream, claim, status, run.
         standing: what is known of each subject's consent; see ``privacy.consent``.
@@ -52,6 +54,7 @@ class Night:
     warehouse: Store
     vault: Vault
     landing: Landing
+    shelf: Shelf
     progress: Progress
     tally: Tally = field(default_factory=Tally)
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)

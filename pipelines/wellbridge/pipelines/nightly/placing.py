@@ -39,7 +39,7 @@ class Placing:
 
     def place(self) -> None:
         """Place every prepared row of the delivery."""
-        for name, deletes, rows in chunks_of(self._batch):
+        for name, deletes, rows in chunks_of(self._night, self._batch):
             if name == PRESENCE:
                 self._note_presence(rows)
             elif deletes:

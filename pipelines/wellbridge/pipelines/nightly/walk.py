@@ -23,6 +23,7 @@ from wellbridge.pipelines.nightly.night import TAKEN, Night, claim_of, delivery_
 from wellbridge.pipelines.nightly.placing import place
 from wellbridge.pipelines.nightly.problems import problems
 from wellbridge.pipelines.nightly.run import Progress, RunReport, Wanted
+from wellbridge.pipelines.nightly.shelf import Shelf
 from wellbridge.pipelines.nightly.stores import open_stores, write_event
 from wellbridge.pipelines.site import Site
 from wellbridge.pipelines.sources.source import source
@@ -54,7 +55,7 @@ def run_walk(
     run_id = uuid.uuid4().hex
     started = datetime.now(UTC)
     with open_stores(site, run_id) as (warehouse, vault):
-        night = Night(site, run_id, warehouse, Vault(vault), landing, progress)
+        night = Night(site, run_id, warehouse, Vault(vault), landing, Shelf(site.work), progress)
         touched = _walk(night, arrived, wanted)
         night.tally.check()
         report = _report(night, run_id, wanted)
