@@ -231,7 +231,8 @@ def test_a_selection_that_matches_nothing_is_refused(door: Door) -> None:
     [
         (("held", "release"), "WB-E-012"), (("held", "discard", "--reason", "none"), "WB-E-012"),
         (("runs", "show", "nosuch"), "WB-E-015"), (("retry", "nosuch"), "WB-E-015"),
-        (("held", "show", "--select", "nosuch"), "WB-E-012"),
+        (("held", "show", "--select", "nosuch"), "WB-E-012"), (("held", "list", "--rule", "WB-R-99"), "WB-E-015"),
+        (("plan", "--exclude", "nosuch"), "WB-E-012"),
     ],
 )
 def test_a_name_that_nothing_has_is_refused(door: Door, arguments: tuple[str, ...], code: str) -> None:

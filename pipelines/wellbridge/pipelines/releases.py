@@ -35,7 +35,10 @@ def build_release(site: Site, extract_id: str, *, now: datetime | None = None) -
     if extract_id not in known:
         near = difflib.get_close_matches(extract_id, known, n=3)
         raise ConfigurationError(
-            "WB-E-015", "There is no extract of that name.", f"near: {', '.join(near)}" if near else ""
+            "WB-E-015",
+            "There is no extract of that name.",
+            f"near: {', '.join(near)}" if near else f"known: {', '.join(known)}",
+            todo="Use one of the names above",
         )
     definition = known[extract_id]
     agreement = _agreement(site, definition)

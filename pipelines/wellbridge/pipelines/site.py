@@ -118,8 +118,8 @@ class Site:
         Raises:
             ConfigurationError: WB-E-012 when a pattern selects nothing.
         """
-        wanted = list(patterns)
-        for pattern in wanted:
+        wanted, exclude = list(patterns), list(exclude)
+        for pattern in (*wanted, *exclude):
             if not fnmatch.filter(self.feeds, pattern):
                 raise ConfigurationError(
                     "WB-E-012", "A selection matches no feed.", _near(pattern, self.feeds)

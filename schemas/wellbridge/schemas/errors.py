@@ -116,7 +116,7 @@ ADVICE: Final[dict[str, Advice]] = {
     ),
     "WB-E-012": Advice(
         "A misspelt selection that quietly selects nothing looks like success.",
-        "wellbridge contract list",
+        "Use one of the names that are known",
     ),
     "WB-E-013": Advice(
         "Files in a folder that no feed owns are never read, so their rows would be lost unseen.",

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from wellbridge.pipelines.cli.output import command, document, json_option, show_json, table
-from wellbridge.schemas.errors import ADVICE, OUTCOMES, ConfigurationError, Exit
+from wellbridge.schemas.errors import ADVICE, MEANINGS, OUTCOMES, ConfigurationError, Exit
 
 
 def _unknown(what: str, name: str, known: list[str]) -> ConfigurationError:
@@ -42,7 +42,7 @@ def contract() -> None:
     """List or show contracts."""
 
 
-@contract.command("list")
+@contract.command("list", short_help="List every contract.")
 @json_option
 @command
 def contract_list(as_json: bool) -> Exit:
@@ -60,7 +60,7 @@ def contract_list(as_json: bool) -> Exit:
     return _show(rows, "contracts", ["contract", "title", "regime", "mode", "columns"], as_json=as_json)
 
 
-@contract.command("show")
+@contract.command("show", short_help="Show a contract's columns.")
 @click.argument("name")
 @json_option
 @command
@@ -105,11 +105,11 @@ def _measures() -> dict[str, Any]:
     return dict(MEASURES)
 
 
-@measure.command("list")
+@measure.command("list", short_help="List every measure.")
 @json_option
 @command
 def measure_list(as_json: bool) -> Exit:
-    """List every measure with its seed pillar and unit."""
+    """List every measure with its pillar, kind and smallest group shown."""
     rows = [
         {"measure": m.id, "title": m.title, "pillar": m.pillar, "kind": str(m.kind), "min_n": m.min_n}
         for m in _measures().values()
@@ -117,7 +117,7 @@ def measure_list(as_json: bool) -> Exit:
     return _show(rows, "measures", ["measure", "title", "pillar", "kind", "min_n"], as_json=as_json)
 
 
-@measure.command("show")
+@measure.command("show", short_help="Show how a measure is defined.")
 @click.argument("name")
 @json_option
 @command
@@ -150,7 +150,7 @@ def measure_show(name: str, as_json: bool) -> Exit:
 
 
 @click.command()
-@click.argument("code")
+@click.argument("code", metavar="CODE")
 @json_option
 @command
 def explain(code: str, as_json: bool) -> Exit:
@@ -173,5 +173,12 @@ def _explain(code: str) -> dict[str, str]:
     if code in ADVICE:
         return {"code": code, "why": ADVICE[code].why, "todo": ADVICE[code].todo}
     if code.isdigit() and int(code) in set(Exit):
-        return {"code": code, "title": f"exit code: {OUTCOMES[Exit(int(code))]}"}
+        meaning = MEANINGS[Exit(int(code))]
+        todo = "Try again unchanged." if meaning.is_retry_useful else "Trying again unchanged does not help."
+        return {
+            "code": code,
+            "title": f"exit code: {OUTCOMES[Exit(int(code))]}",
+            "why": meaning.text,
+            "todo": todo,
+        }
     raise _unknown("code", code, [*RULES, *ADVICE])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from time import monotonic
 
 import click
 
@@ -19,9 +20,13 @@ from wellbridge.schemas.errors import Exit
     default=None,
     help="Folder for the demo's site.  [default: a new folder wellbridge-demo-N]",
 )
-@click.option("--students", type=click.IntRange(min=50), default=5_000, show_default=True)
-@click.option("--nights", type=click.IntRange(min=1), default=3, show_default=True)
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option(
+    "--students", type=click.IntRange(min=50), default=5_000, show_default=True, help="Size of the district."
+)
+@click.option(
+    "--nights", type=click.IntRange(min=1), default=3, show_default=True, help="Nights of deliveries."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same district.")
 @json_option
 @command
 def demo(directory: Path | None, students: int, nights: int, seed: int, as_json: bool) -> Exit:
@@ -44,6 +49,7 @@ def demo(directory: Path | None, students: int, nights: int, seed: int, as_json:
     from wellbridge.pipelines.synth.generate import generate
 
     say = (lambda _text="": None) if as_json else click.echo
+    began = monotonic()
     root = directory or _new_folder()
     site = init_site(root, district="Synthetic Unified School District")
     synthetic = root / "synthetic"
@@ -61,7 +67,7 @@ def demo(directory: Path | None, students: int, nights: int, seed: int, as_json:
         progress.close()
         say(f"── night {number} " + "─" * 60)
         if not as_json:
-            show_report(report)
+            show_report(report, is_brief=True)
         say()
         reports.append(report)
     truth = synthetic / "truth"
@@ -85,14 +91,16 @@ def demo(directory: Path | None, students: int, nights: int, seed: int, as_json:
         )
         return code
     say("── against the truth " + "─" * 50)
+    say("The district knows every mistake that it planted and every refusal. Rows that agree, or do not:\n")
     say(table([{**asdict(check), "holds": check.holds} for check in checks]))
-    say()
+    say("\nEach measure: the warehouse's; what rows neither held nor removed must give; the whole truth.\n")
     say(table(measures))
     say()
     for path in releases:
         say(f"extract  {path}")
     say(f"page     {page}")
-    say("\nThe walk agrees with the truth." if honest else "\nThe walk DIFFERS from the truth; see above.")
+    verdict = "The walk agrees with the truth" if honest else "The walk DIFFERS from the truth; see above"
+    say(f"\n{verdict} ({monotonic() - began:.0f} s).")
     return code
 
 

@@ -46,7 +46,10 @@ def extract_build(name: str | None, everything: bool, project: Path, as_json: bo
     site = load_site(project)
     if not name and not everything:
         raise ConfigurationError(
-            "WB-E-012", "No extract was named.", f"known: {', '.join(definitions(site))}"
+            "WB-E-012",
+            "No extract was named.",
+            f"known: {', '.join(definitions(site))}",
+            todo="wellbridge extract build NAME, or --all",
         )
     built = [build_release(site, each) for each in ([name] if name else definitions(site))]
     if as_json:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _SHOWN = 40
+_ID_SHOWN = 10  # characters of a delivery's id: enough for --delivery
 
 
 def _selectors(function: Any) -> Any:
@@ -23,8 +24,8 @@ def _selectors(function: Any) -> Any:
         click.option(
             "-s", "--select", "select", multiple=True, metavar="FEED", help="Feed name or glob; repeatable."
         ),
-        click.option("--rule", help="Only rows held under this rule, e.g. WB-R-011."),
-        click.option("--delivery", help="Only this delivery, by the start of its id."),
+        click.option("--rule", metavar="RULE", help="Only rows held under this rule, e.g. WB-R-011."),
+        click.option("--delivery", metavar="ID", help="Only this delivery, by the start of its id."),
     ):
         function = option(function)
     return function
@@ -36,7 +37,17 @@ def _lines(
     from wellbridge.pipelines.nightly.review import held_lines
 
     feeds = [feed.name for feed in site.select(select)] if select else []
-    return held_lines(site, status=status, feeds=feeds, rule=rule, delivery=delivery)
+    return held_lines(site, status=status, feeds=feeds, rule=_known_rule(rule), delivery=delivery)
+
+
+def _known_rule(rule: str | None) -> str | None:
+    from wellbridge.schemas.rules import RULES
+
+    if rule is not None and rule.upper() not in RULES:
+        raise ConfigurationError(
+            "WB-E-015", "There is no rule of that code.", f"rule {rule}", todo="See docs/rules.md"
+        )
+    return rule.upper() if rule else None
 
 
 @click.group()
@@ -67,7 +78,8 @@ def held_list(
     if as_json:
         show_json(document(Exit.DONE, held=rows))
     else:
-        click.echo(table(rows, ["feed", "resource", "rule", "column", "status", "rows", "meaning"]))
+        state = ["status"] if everything else []
+        click.echo(table(rows, ["feed", "resource", "rule", "column", *state, "rows", "meaning"]))
     return Exit.DONE
 
 
@@ -90,14 +102,18 @@ def held_show(
     if as_json:
         show_json(document(Exit.DONE, held=rows))
         return Exit.DONE
-    shown = rows if everything else rows[:_SHOWN]
-    click.echo(table(shown, ["feed", "resource", "file", "row", "column", "rule", "status"]))
+    shown = [
+        {**row, "row": row["row"] or None, "delivery": row["batch_id"][:_ID_SHOWN]}
+        for row in (rows if everything else rows[:_SHOWN])
+    ]
+    state = ["status"] if everything else []
+    click.echo(table(shown, ["feed", "resource", "file", "row", "column", "rule", *state, "delivery"]))
     if len(shown) < len(rows):
-        click.echo(f"\n{len(shown)} of {len(rows)} shown; --all or --json for all.")
+        click.echo(f"\n{len(shown)} of {len(rows):,} lines shown. --rule RULE for fewer, --all for all.")
     return Exit.DONE
 
 
-@held.command("release")
+@held.command("release", short_help="Try held rows again, and load those that pass.")
 @_selectors
 @click.option("--dry-run", is_flag=True, help="Say how many rows would be tried; write nothing.")
 @project_option
@@ -132,7 +148,7 @@ def held_release(
         if as_json:
             show_json(document(Exit.DONE, rows=rows, deliveries=list(wanted.deliveries)))
         else:
-            click.echo(f"{rows} rows and {len(wanted.deliveries)} deliveries would be tried.")
+            click.echo(f"{rows:,} rows and {len(wanted.deliveries)} deliveries held whole would be tried.")
         return Exit.DONE
     return _run(site, (), (), wanted, quiet=False, as_json=as_json)
 
@@ -169,5 +185,5 @@ def held_discard(
     if as_json:
         show_json(document(Exit.DONE, rows=rows))
     else:
-        click.echo(f"{rows} held rows {'would be ' if dry_run else ''}discarded.")
+        click.echo(f"{rows:,} held rows {'would be ' if dry_run else ''}discarded.")
     return Exit.DONE

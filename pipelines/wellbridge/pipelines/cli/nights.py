@@ -115,8 +115,11 @@ def _run(
     return report.exit
 
 
-def show_report(report: RunReport) -> None:
-    """Print a night for a person: the identity per feed, and why rows were held or removed."""
+def show_report(report: RunReport, *, is_brief: bool = False) -> None:
+    """Print a night for a person: the identity per feed, and why rows were held or removed.
+
+    Brief: one line a rule for all feeds, and no advice.
+    """
     from wellbridge.schemas.rules import RULES
 
     if report.exit is Exit.NOTHING_NEW:
@@ -126,12 +129,7 @@ def show_report(report: RunReport) -> None:
     click.echo(table([{"feed": feed, **counts} for feed, counts in report.feeds.items()], _COUNTS))
     if report.reasons:
         click.echo("\nHeld or removed, by rule (a row with several faults counts under each):")
-        click.echo(
-            table(
-                [{**row, "meaning": RULES[row["rule"]].title} for row in report.reasons],
-                ["feed", "resource", "rule", "rows", "meaning"],
-            )
-        )
+        click.echo(_by_rule(report.reasons) if is_brief else _reasons(report.reasons))
     refused = [row for row in report.deliveries if row["status"] == "held"]
     if refused:
         click.echo("\nDeliveries held whole:")
@@ -144,12 +142,30 @@ def show_report(report: RunReport) -> None:
     if report.waiting:
         click.echo("\nWaiting, not complete yet:")
         click.echo(table(report.waiting, ["feed", "name", "rule"]))
-    for problem in _few(report.errors):
+    for problem in [] if is_brief else _few(report.errors):
         click.echo(f"\n{render(problem)}", err=True)
 
 
+def _reasons(rows: list[dict[str, Any]]) -> str:
+    from wellbridge.schemas.rules import RULES
+
+    meant = [{**row, "meaning": RULES[row["rule"]].title} for row in rows]
+    return table(meant, ["feed", "resource", "rule", "rows", "meaning"])
+
+
+def _by_rule(rows: list[dict[str, Any]]) -> str:
+    from wellbridge.schemas.rules import RULES
+
+    lines = []
+    for rule in sorted({row["rule"] for row in rows}):
+        under = [row for row in rows if row["rule"] == rule]
+        count, feeds = sum(row["rows"] for row in under), len({row["feed"] for row in under})
+        lines.append({"rule": rule, "rows": count, "feeds": feeds, "meaning": RULES[rule].title})
+    return table(lines)
+
+
 def _few(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put the held rows of many rules into one message: the table above has a line for each."""
+    """Put the held rows of many rules into one message: `held list` has a line for each."""
     rows = [problem for problem in problems if problem["code"] == HELD_ROWS]
     others = [problem for problem in problems if problem["code"] != HELD_ROWS]
     if len(rows) <= _SHOWN:
@@ -157,9 +173,9 @@ def _few(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
     feeds = sorted({problem["where"].split(" · ")[0].removeprefix("feed ") for problem in rows})
     whole = HeldError(
         HELD_ROWS,
-        f"Rows are held for {len(rows)} reasons, listed above by feed and rule.",
+        f"Rows are held for {len(rows)} reasons.",
         f"feeds {', '.join(feeds)}",
-        todo="wellbridge held show, then wellbridge explain RULE",
+        todo="wellbridge held list, held show, and explain RULE",
     )
     return [*others, whole.as_dict()]
 
@@ -187,17 +203,22 @@ def retry(run_id: str | None, quiet: bool, project: Path, as_json: bool) -> Exit
 @command
 def status(project: Path, as_json: bool) -> Exit:
     """Show where the site stands since the last run."""
+    from wellbridge.pipelines.nightly.review import held_lines
+
     site = load_site(project)
     last = json.loads(site.manifest.read_text()) if site.manifest.exists() else None
+    still = held_lines(site).select("batch_id", "file", "row").n_unique()
     if as_json:
-        show_json(document(Exit.DONE, last_run=last))
+        show_json(document(Exit.DONE, last_run=last, held_open=still))
     elif last is None:
         click.echo("No run yet. Next: wellbridge run")
     else:
         click.echo(
-            f"Last run {last['run_id']} ended {last['ended_at']}: {last['outcome']} (exit {last['exit_code']})\n"
+            f"Last run {last['run_id']}: {last['outcome']} (exit {last['exit_code']}), "
+            f"ended {last['ended_at'][:19]} UTC\n"
         )
         click.echo(table(last["feeds"], _COUNTS))
+        click.echo(f"\nHeld since the first run and still open: {still:,}. See: wellbridge held list")
     return Exit.DONE
 
 
@@ -257,5 +278,5 @@ def runs_show(run_id: str, project: Path, as_json: bool) -> Exit:
         click.echo(
             f"Run {run_id}: {found[0]['outcome']} (exit {found[0]['exit_code']})\n\n{table(feeds, _COUNTS)}\n"
         )
-        click.echo(table(reasons))
+        click.echo(_reasons(reasons))
     return Exit.DONE

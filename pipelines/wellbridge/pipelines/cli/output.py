@@ -8,8 +8,10 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, ParamSpec
 
@@ -19,6 +21,7 @@ from wellbridge.schemas.errors import OUTCOMES, Exit, SafeError
 
 P = ParamSpec("P")
 SCHEMA_VERSION: Final = 1
+_LEAST_PROSE: Final = 12  # characters that are left of a column of prose on a narrow terminal
 
 project_option = click.option(
     "--project",
@@ -92,21 +95,50 @@ def show_json(found: dict[str, Any]) -> None:
 
 
 def table(rows: list[dict[str, Any]], columns: list[str] | None = None) -> str:
-    """Lay rows out as text columns, numbers to the right."""
+    """Lay rows out as text columns, numbers to the right; on a terminal cut so that no line wraps."""
     if not rows:
         return "(none)"
     names = columns or list(rows[0])
     cells = [[_text(row.get(name)) for name in names] for row in rows]
     widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
-    numeric = [all(isinstance(row.get(name), int | float) for row in rows) for name in names]
+    numeric = [_is_numeric([row.get(name) for row in rows]) for name in names]
+    if sys.stdout.isatty():
+        least = [_least(n, [row.get(n) for row in rows], w) for n, w in zip(names, widths, strict=True)]
+        widths = _fitted(widths, least, shutil.get_terminal_size().columns)
     lines = [names, ["─" * width for width in widths], *cells]
     return "\n".join(
         "  ".join(
-            cell.rjust(w) if right else cell.ljust(w)
+            _cut(cell, w).rjust(w) if right else _cut(cell, w).ljust(w)
             for cell, w, right in zip(line, widths, numeric, strict=True)
         ).rstrip()
         for line in lines
     )
+
+
+def _is_numeric(values: list[Any]) -> bool:
+    given = [value for value in values if value is not None]
+    return bool(given) and all(isinstance(value, int | float) for value in given)
+
+
+def _least(name: str, values: list[Any], width: int) -> int:
+    """Return how narrow a column may become: prose can be cut, but no id, path or number."""
+    is_prose = any(isinstance(value, str) and " " in value for value in values)
+    return min(width, max(len(name), _LEAST_PROSE)) if is_prose else width
+
+
+def _fitted(widths: list[int], least: list[int], room: int) -> list[int]:
+    """Narrow the widest columns, one character at a time."""
+    fitted = list(widths)
+    while sum(fitted) + 2 * (len(fitted) - 1) > room:
+        spare = [i for i, width in enumerate(fitted) if width > least[i]]
+        if not spare:
+            break
+        fitted[max(spare, key=lambda i: fitted[i])] -= 1
+    return fitted
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _text(value: Any) -> str:
@@ -114,6 +146,10 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.isoformat(" ", "seconds")
+    if isinstance(value, float):
+        return f"{value:,.4f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -16,7 +16,7 @@ def report() -> None:
     """Write pages for people."""
 
 
-@report.command("site")
+@report.command("site", short_help="Write the page for the district's lead.")
 @project_option
 @json_option
 @command

@@ -12,8 +12,12 @@ from wellbridge.schemas.errors import Exit
 
 @click.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--students", type=click.IntRange(min=50), default=5_000, show_default=True)
-@click.option("--nights", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option(
+    "--students", type=click.IntRange(min=50), default=5_000, show_default=True, help="Size of the district."
+)
+@click.option(
+    "--nights", type=click.IntRange(min=1), default=3, show_default=True, help="Nights of deliveries."
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same bytes.")
 @json_option
 @command

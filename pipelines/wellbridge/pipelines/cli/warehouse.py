@@ -17,7 +17,7 @@ def warehouse() -> None:
     """Look at the warehouse as a whole."""
 
 
-@warehouse.command("digest")
+@warehouse.command("digest", short_help="Print a digest of what each table says.")
 @project_option
 @json_option
 @command
@@ -40,7 +40,7 @@ def warehouse_digest(project: Path, as_json: bool) -> Exit:
     return Exit.DONE
 
 
-@warehouse.command("check")
+@warehouse.command("check", short_help="Check the loaded tables; exit 18 on a violation.")
 @project_option
 @json_option
 @command
