@@ -56,17 +56,18 @@ install: $(VENV)/.dev
 # Stamps: nothing is installed again until a lock file or pyproject.toml changes.
 
 $(VENV)/.made:
-	PYTHON="$(PYTHON)" sh scripts/venv.sh $(VENV)
+	@PYTHON="$(PYTHON)" sh scripts/venv.sh $(VENV)
 	@touch $@
 
 $(VENV)/.runtime: $(VENV)/.made pyproject.toml requirements.lock requirements-build.lock
 	@echo "Installing the locked set (once; about a minute)"
-	$(PIP) -r requirements-build.lock -r requirements.lock
-	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-index --no-build-isolation -e .
+	@$(PIP) -r requirements-build.lock -r requirements.lock
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-index --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
-	$(PIP) -r requirements-dev.lock
+	@echo "Installing the tools for tests and lint (once)"
+	@$(PIP) -r requirements-dev.lock
 	@touch $@
 
 # -- lock --------------------------------------------------------------------------------------------------
