@@ -214,8 +214,8 @@ def status(project: Path, as_json: bool) -> Exit:
         click.echo("No run yet. Next: wellbridge run")
     else:
         click.echo(
-            f"Last run {last['run_id']}: {last['outcome']} (exit {last['exit_code']}), "
-            f"ended {last['ended_at'][:19]} UTC\n"
+            f"Last run {last['run_id']}: {last['outcome']} (exit {last['exit_code']})\n"
+            f"It ended at {last['ended_at'][:19].replace('T', ' ')} UTC.\n"
         )
         click.echo(table(last["feeds"], _COUNTS))
         click.echo(f"\nHeld since the first run and still open: {still:,}. See: wellbridge held list")
