@@ -5,13 +5,11 @@ Standard library only: every command reads the site first, and a night with noth
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
@@ -172,6 +170,8 @@ class Site:
 
 def _near(name: str, known: Iterable[str]) -> str:
     names = list(known)
+    import difflib  # noqa: PLC0415 - only a wrong name needs it
+
     near = difflib.get_close_matches(name, names, n=3)
     return f"near: {', '.join(near)}" if near else f"known: {', '.join(sorted(names))}"
 
@@ -297,6 +297,7 @@ def init_site(root: Path, *, district: str = "Example Unified School District") 
         ConfigurationError: WB-E-011 when a site is there already.
     """
     from datetime import UTC, datetime, timedelta  # noqa: PLC0415 - only `init` needs them
+    from importlib import resources  # noqa: PLC0415
 
     from wellbridge.privacy.seal import new_key  # noqa: PLC0415
 

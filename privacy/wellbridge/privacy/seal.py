@@ -11,9 +11,6 @@ import secrets
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from wellbridge.schemas.errors import StoreError
 
 MAGIC: Final = b"WBSEAL01"
@@ -59,7 +56,10 @@ class Sealer:
     """Seals byte streams into files and opens them again."""
 
     def __init__(self, key: bytes) -> None:
-        self._aead = AESGCM(key)
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - a night with nothing new seals nothing
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+
+        self._aead, self._invalid = AESGCM(key), InvalidTag
 
     def seal(self, source: BinaryIO, target: BinaryIO) -> None:
         """Write ``source`` sealed to ``target``."""
@@ -91,7 +91,7 @@ class Sealer:
             following = source.read(CHUNK_BYTES + _TAG_BYTES)
             try:
                 plain = self._aead.decrypt(_nonce(base, number), chunk, b"more" if following else b"last")
-            except InvalidTag:
+            except self._invalid:
                 return False
             target.write(plain)
             if not following:
