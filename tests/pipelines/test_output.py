@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -55,3 +56,10 @@ def test_a_missing_number_leaves_the_column_to_the_right() -> None:
 def test_an_exit_code_is_explained_as_its_page_says(code: Exit) -> None:
     found = json.loads(CliRunner().invoke(cli, ["explain", str(int(code)), "--json"]).stdout)
     assert found["why"] == MEANINGS[code].text
+
+
+def test_a_district_is_not_written_over_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "kept.txt").touch()
+    found = CliRunner().invoke(cli, ["synth", str(tmp_path), "--json"])
+    assert found.exit_code == 10
+    assert json.loads(found.stdout)["errors"][0]["code"] == "WB-E-011"

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from wellbridge.pipelines.cli.output import Progress, command, document, json_option, show_json
-from wellbridge.schemas.errors import Exit
+from wellbridge.schemas.errors import ConfigurationError, Exit
 
 
 @click.command()
@@ -29,6 +29,10 @@ def synth(directory: Path, students: int, nights: int, seed: int, as_json: bool)
     """
     from wellbridge.pipelines.synth.generate import generate
 
+    if directory.is_dir() and any(directory.iterdir()):
+        raise ConfigurationError(
+            "WB-E-011", "The folder holds something already.", directory.name, todo="Choose another folder"
+        )
     progress = Progress()
     try:
         generate(
