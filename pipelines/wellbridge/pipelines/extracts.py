@@ -34,7 +34,7 @@ from wellbridge.privacy.codes import Crosswalk
 from wellbridge.privacy.formula import neutralise
 from wellbridge.privacy.manifest import NAME, NOTICE, build_manifest, manifest_bytes, read_manifest, verify
 from wellbridge.privacy.policy import policy_hash
-from wellbridge.schemas.errors import PrivacyError
+from wellbridge.schemas.errors import ConfigurationError, PrivacyError
 
 DICTIONARY: Final = "data_dictionary.csv"
 SUPPRESSED: Final = "suppressed.csv"
@@ -118,13 +118,13 @@ def data_day(warehouse: Store) -> date:
     """Return the newest day that a taken delivery speaks for; deliveries for a whole year do not move it.
 
     Raises:
-        PrivacyError: WB-E-042 when no delivery was taken yet.
+        ConfigurationError: WB-E-017 when no delivery was taken yet.
     """
     found: date | None = warehouse.frame(
         "SELECT max(period_end) AS day FROM batch WHERE status = 'taken' AND period_end - period_start < 364"
     )["day"][0]
     if found is None:
-        raise PrivacyError("WB-E-042", "The warehouse holds nothing to release yet.", "", todo="wellbridge run")
+        raise ConfigurationError("WB-E-017", "The warehouse holds nothing to release yet.", "no delivery taken")
     return found
 
 

@@ -134,6 +134,10 @@ ADVICE: Final[dict[str, Advice]] = {
         "A command line that is guessed at could do what nobody asked for.",
         "wellbridge --help, or the command's own --help",
     ),
+    "WB-E-017": Advice(
+        "An extract of an empty warehouse would say that nobody was helped.",
+        "wellbridge run, then build the extract again",
+    ),
     "WB-E-020": Advice(
         "A feed whose folder is missing cannot be told from a partner that sent nothing.",
         "Create the folder named, or mend `path` in the feed's file",

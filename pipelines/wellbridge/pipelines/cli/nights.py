@@ -108,11 +108,25 @@ def _run(
         report = run_night(site, site.select(select, exclude), wanted=wanted, progress=progress)
     finally:
         progress.close()
+    over = report.feeds_over(site.held_limit)
+    tried = _tried(report, wanted)
     if as_json:
-        show_json(report.as_dict())
+        show_json({**report.as_dict(), "feeds_over_limit": over, **tried})
     elif not (quiet and report.exit in {Exit.DONE, Exit.NOTHING_NEW}):
         show_report(report)
+        if over:
+            click.echo(f"\nMore than {site.held_limit:.0%} of the rows are held of: {', '.join(over)}.")
+        if tried:
+            click.echo("\nTried {tried:,} held rows again: {placed:,} found their place.".format(**tried))
     return report.exit
+
+
+def _tried(report: RunReport, wanted: Wanted | None) -> dict[str, int]:
+    """Count the held rows that were asked to be tried again, and those that found their place."""
+    if wanted is None or wanted.rows is None:
+        return {}
+    placed = sum(counts["read_again"] for counts in report.feeds.values())
+    return {"tried": wanted.rows.height, "placed": placed}
 
 
 def show_report(report: RunReport, *, is_brief: bool = False) -> None:

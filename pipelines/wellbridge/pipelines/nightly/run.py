@@ -38,13 +38,17 @@ class RunReport:
     deliveries: list[dict[str, Any]] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
 
+    def feeds_over(self, limit: float) -> list[str]:
+        """Return the feeds of which more than this share of rows is held."""
+        return [name for name, counts in self.feeds.items() if counts["held"] > limit * counts["read"]]
+
     def as_dict(self) -> dict[str, Any]:
         """Return the one JSON document of a run."""
         return {
             "schema_version": SCHEMA_VERSION,
             "outcome": OUTCOMES[self.exit],
             "exit_code": int(self.exit),
-            "run_id": self.run_id,
+            "run_id": self.run_id or None,
             "feeds": [{"feed": name, **counts} for name, counts in self.feeds.items()],
             "reasons": self.reasons,
             "waiting": self.waiting,
