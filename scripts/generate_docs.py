@@ -85,6 +85,11 @@ def index() -> str:
     return (
         f"# Documentation\n\n{NOTE}\n"
         "- [Feeds](feeds.md): what each partner sends, file by file\n"
+        "- Sources: [school](sources-school.md), [health](sources-health.md), "
+        "[community and SEOW](sources-community.md): what is read, kept, dropped and held\n"
+        "- [Indicators](indicators.md): area-level figures, how they are estimated\n"
+        "- [Extracts](extracts.md): what leaves, under which agreement, and how it is protected\n"
+        "- [Synthetic district](synth.md): what `wellbridge synth` makes, and the truth beside it\n"
         "- [Measures](measures.md): what is measured, of whom, from what\n"
         "- [Rules](rules.md): why a row or a delivery is held or removed\n"
         "- [Errors](errors.md): every error code and what to do\n"
