@@ -25,6 +25,7 @@ from wellbridge.schemas.contract import NAMESPACES, Column, Contract, Kind, Mode
 from wellbridge.schemas.errors import SafeError
 
 ORPHAN: Final = "WB-R-031"
+DUPLICATE: Final = "WB-R-030"
 KEYS_ONLY: Final = "WB-P-004"
 
 
@@ -47,6 +48,7 @@ class Batch:
         keys: row keys by resource, until duplicates are found.
         left_out: ``_id`` of rows that are held after they were prepared.
         persons: ``subject_key, person_key`` of subjects that linking has moved since the rows were keyed.
+        decided: ``_file, _row`` of decisions that were read again, and of how many the vault took note.
         next_id: the next row's ``_id``.
     """
 
@@ -57,6 +59,8 @@ class Batch:
     keys: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
     left_out: pl.Series = field(default_factory=lambda: pl.Series("_id", [], pl.UInt32))
     persons: pl.DataFrame | None = None
+    decided: list[pl.DataFrame] = field(default_factory=list)
+    decided_loaded: int = 0
     next_id: int = 0
 
 
@@ -181,7 +185,8 @@ def prepare(night: Night, batch: Batch, chunk: Chunk, *, replay: bool = False, h
         _read_for_keys_only(night, batch, chunk.resource, split.kept, replay=replay)
         return
     numbered = _numbered(batch, split.kept)
-    _note_keys(batch, contract, numbered)
+    if not resource.decides:  # a refusal said twice is a refusal, not a duplicate that waits
+        _note_keys(batch, contract, numbered)
     frame = _keyed(night, batch, numbered, contract, contract.columns)
     frame = _hold_orphans(night, batch, chunk.resource, contract, frame, replay=replay, holds=holds)
     _remember_traits(night, contract, frame)
@@ -227,21 +232,33 @@ def _note_keys(batch: Batch, contract: Contract, rows: pl.DataFrame) -> None:
 
 
 def _hold_duplicates(night: Night, batch: Batch) -> None:
-    """Hold every row but the first of each key; in one pass over the delivery, so that it costs the same per row."""
+    """Hold every row but the first of each key; in one pass over the delivery, so that it costs the same per row.
+
+    An orphan is a duplicate too, whether or not its missing record is there yet: else two rows of one key would both
+    be let in when the record comes.
+    """
     for resource, parts in batch.keys.items():
-        keys = pl.concat(parts).filter(~pl.col("_id").is_in(batch.left_out.implode()))
+        keys = pl.concat(parts)
         if keys["key"].n_unique() == keys.height:
             continue
         later = keys.filter(~pl.col("key").is_first_distinct())
-        lines = later.select(
-            pl.col("_file").cast(pl.String),
-            "_row",
-            pl.lit(None, pl.String).alias("column"),
-            pl.lit("WB-R-030").alias("rule"),
-        )
-        night.hold(batch.delivery, resource, lines)
+        is_orphan = pl.col("_id").is_in(batch.left_out.implode())
+        night.hold(batch.delivery, resource, _lines(later.filter(~is_orphan), DUPLICATE))
+        orphans = later.filter(is_orphan)
+        night.hold(batch.delivery, resource, _lines(orphans, DUPLICATE), replay=True)
+        night.tally.add_reasons(batch.feed.name, resource, _lines(orphans, ORPHAN), sign=-1)
+        night.tally.add_reasons(batch.feed.name, resource, _lines(orphans, DUPLICATE))
         batch.left_out = pl.concat([batch.left_out, later["_id"]])
     batch.keys.clear()
+
+
+def _lines(rows: pl.DataFrame, rule: str) -> pl.DataFrame:
+    return rows.select(
+        pl.col("_file").cast(pl.String),
+        "_row",
+        pl.lit(None, pl.String).alias("column"),
+        pl.lit(rule).alias("rule"),
+    )
 
 
 def _key_columns(contract: Contract) -> list[Column]:
@@ -391,11 +408,14 @@ def _remember_decisions(
             "is_active",
             "version",
         )
-        .sort("version", "is_active")
+        .sort("version", "is_active", "end_date", nulls_last=True)  # of two equals the one that never ends
         .unique(["consent_id", "decision"], keep="last", maintain_order=True),
     )
-    if not replay:
-        loaded = min(changed, rows.height)
+    loaded = min(changed, rows.height)
+    if replay:
+        batch.decided.append(rows.select("_file", "_row"))
+        batch.decided_loaded += loaded
+    else:
         night.tally.add(batch.feed.name, loaded=loaded, unchanged=rows.height - loaded)
 
 

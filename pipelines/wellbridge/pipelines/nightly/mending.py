@@ -14,7 +14,7 @@ import polars as pl
 
 from wellbridge.etl.reading import Chunk
 from wellbridge.etl.store import quoted
-from wellbridge.pipelines.nightly.intake import ORPHAN, Batch, prepare
+from wellbridge.pipelines.nightly.intake import DUPLICATE, ORPHAN, Batch, prepare
 from wellbridge.pipelines.nightly.night import Night, delivery_of
 from wellbridge.pipelines.nightly.placing import Placing
 from wellbridge.pipelines.site import Feed
@@ -53,7 +53,10 @@ def retry_rows(night: Night, rows: pl.DataFrame) -> int:
         _read_again(night, batch, None if whole else wanted)
         placing = Placing(night, batch, replay=True)
         placing.place()
-        done = wanted.join(pl.concat([wanted.clear(), *placing.placed]), on=["_file", "_row"], how="semi")
+        placed_rows = pl.concat([wanted.clear(), *placing.placed, *batch.decided])
+        done = wanted.join(placed_rows, on=["_file", "_row"], how="semi")
+        placing.loaded += batch.decided_loaded
+        placing.unchanged += sum(rows.height for rows in batch.decided) - batch.decided_loaded
         if whole:
             placing.loaded, placing.unchanged = done.height, 0
         _count(night, batch, placing, done)
@@ -105,12 +108,13 @@ def _close(night: Night, batch: Batch, done: pl.DataFrame, status: str) -> None:
     )
 
 
-def follow_consents(night: Night, before: pl.DataFrame) -> None:
-    """Make rows of earlier nights follow a changed standing: what is refused now goes, what is allowed now comes.
+def follow_consents(night: Night, before: pl.DataFrame, *, all_placed: bool = False) -> None:
+    """Make placed rows follow a changed standing: what is refused now goes, what is allowed now comes.
 
     Args:
         night: the running night, with the standing now.
         before: the standing that was applied last; ``STANDING_SCHEMA``.
+        all_placed: rows of this run were placed under ``before`` too; without, under the standing now.
     """
     changed = _changed(before, night.standing)
     if not changed.height:
@@ -120,7 +124,7 @@ def follow_consents(night: Night, before: pl.DataFrame) -> None:
         "SELECT batch_id, subject_key FROM removed_row) x SEMI JOIN changed c ON x.subject_key = c.subject_key",
         changed=changed,
     )["batch_id"].to_list()
-    earlier = [batch_id for batch_id in touched if not night.is_of_this_run(batch_id)]
+    earlier = [b for b in touched if all_placed or not night.is_of_this_run(b)]
     batches = pl.DataFrame({"batch_id": earlier}, schema={"batch_id": pl.String})
     for table in PERSON_TABLES:
         night.warehouse.run(
@@ -173,7 +177,14 @@ def _in_version_order(night: Night, batch_ids: Iterable[str]) -> list[Batch]:
 
 
 def _read_again(night: Night, batch: Batch, wanted: pl.DataFrame | None) -> None:
-    """Prepare the wanted rows (all without ``wanted``) of a landed delivery; deletes are in force already."""
+    """Prepare the wanted rows (all without ``wanted``) of a landed delivery; deletes are in force already.
+
+    A duplicate within its delivery stays out whatever else changed: the first row of its key is the one that counts.
+    """
+    duplicates = night.vault.store.frame(
+        'SELECT file AS _file, "row" AS _row, resource FROM held_row WHERE batch_id = ? AND rule = ?',
+        [batch.delivery.batch_id, DUPLICATE],
+    )
     delivery = replace(batch.delivery, files=night.landing.open(batch.delivery.batch_id))
     batch.delivery = delivery
     for chunk in batch.source.read(delivery, batch.feed.settings):
@@ -183,6 +194,12 @@ def _read_again(night: Night, batch: Batch, wanted: pl.DataFrame | None) -> None
             chunk.rows
             if wanted is None
             else chunk.rows.join(wanted, on=["_file", "_row"], how="semi", maintain_order="left")
+        )
+        rows = rows.join(
+            duplicates.filter(pl.col("resource") == chunk.resource),
+            on=["_file", "_row"],
+            how="anti",
+            maintain_order="left",
         )
         if rows.height:
             prepare(night, batch, Chunk(chunk.resource, rows), replay=True, holds=wanted is not None)

@@ -100,17 +100,25 @@ def _walk(night: Night, arrived: list[Arrival], wanted: Wanted) -> bool:
         reach("placing.delivery")
         night.landing.forget_plain(batch.delivery.batch_id)
     follow_consents(night, before)
-    rows = found_parents(night)
-    if rows.height:
-        retry_rows(night, rows)
-    if wanted.rows is not None:
-        retry_rows(night, wanted.rows)
-    relink(night.warehouse, PERSON_TABLES, link(night.vault))
+    _mend(night, wanted)
     _close_superseded(night)
     reach("mending.done")
     _derive(night)
     reach("derive.done")
     return True
+
+
+def _mend(night: Night, wanted: Wanted) -> None:
+    """Try held rows again; a decision or a name among them may change who may be shared, so all rows follow."""
+    if wanted.rows is None and not found_parents(night).height:
+        return
+    is_tried = wanted.rows is not None and retry_rows(night, wanted.rows) > 0
+    while (rows := found_parents(night)).height and retry_rows(night, rows):
+        is_tried = True  # a row that found its place may be the one that others wait for
+    relink(night.warehouse, PERSON_TABLES, link(night.vault))
+    if is_tried:
+        applied, night.standing = night.standing, _standing(night)
+        follow_consents(night, applied, all_placed=True)
 
 
 def _released_deliveries(night: Night, wanted: Wanted) -> list[Any]:
