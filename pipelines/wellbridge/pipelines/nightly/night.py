@@ -156,11 +156,12 @@ class Night:
             pl.lit(None, pl.String).alias("reason"),
             pl.lit(self.run_id).alias("run_id"),
         )
-        self.vault.store.run(
-            "DELETE FROM held_row h USING incoming i WHERE h.batch_id = i.batch_id AND h.file = i.file "
-            "AND h.row = i.row",
-            incoming=rows,
-        )
+        if replay:  # a row of a new delivery is held once
+            self.vault.store.run(
+                "DELETE FROM held_row h USING incoming i WHERE h.batch_id = i.batch_id AND h.file = i.file "
+                "AND h.row = i.row",
+                incoming=rows,
+            )
         self.vault.store.run("INSERT INTO held_row BY NAME SELECT * FROM incoming", incoming=rows)
         count = held.select("_file", "_row").n_unique()
         if not replay:
