@@ -12,7 +12,7 @@ import io
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from wellbridge.etl.failpoint import reach
 from wellbridge.etl.store import Store
 from wellbridge.pipelines.extract_definitions import (
     AGGREGATE,
@@ -40,6 +41,11 @@ DICTIONARY: Final = "data_dictionary.csv"
 SUPPRESSED: Final = "suppressed.csv"
 README: Final = "README.txt"
 _BUILDING: Final = ".building-"
+Record = Callable[[str], None]  # writes a release's digest to the ledger
+
+
+def _unrecorded(_digest: str) -> None:
+    """Write nothing: for a folder that leaves no site."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class Release:
 
 def build(
     definition: ExtractDefinition, agreement: Agreement, warehouse: Store, crosswalk: Crosswalk, out_dir: Path,
-    now: datetime, *, as_of: date | None = None,
+    now: datetime, *, as_of: date | None = None, record: Record = _unrecorded,
 ) -> Release:
     """Build a release and publish it in ``out_dir``.
 
@@ -89,6 +95,8 @@ def build(
         out_dir: the folder of releases.
         now: the system's clock, UTC; the ledger's latest time counts when it is later.
         as_of: newest day the data speak for; the warehouse's where not given.
+        record: called with the release's digest after its re-check and before it appears, so that no folder is out
+            that the ledger does not know; a kill between both leaves an event without a folder, which tells nothing.
 
     Raises:
         PrivacyError: WB-E-040 without an agreement in force, WB-E-041 for an element it does not list, WB-E-042
@@ -105,7 +113,7 @@ def build(
         files = aggregate_files(warehouse, definition, day, min_cell)
     else:
         files = [record_file(warehouse, definition, day, k, crosswalk, agreement.id)]
-    return _publish(definition, agreement, files, out_dir, now, day, min_cell, k)
+    return _publish(definition, agreement, files, out_dir, now, day, min_cell, k, record)
 
 
 def ledger_time(warehouse: Store) -> datetime | None:
@@ -155,7 +163,7 @@ def _release(path: Path, manifest: Mapping[str, Any], reasons: Mapping[str, Mapp
 
 def _publish(
     definition: ExtractDefinition, agreement: Agreement, files: Sequence[DataFile], out_dir: Path, now: datetime,
-    day: date, min_cell: int, k: int,
+    day: date, min_cell: int, k: int, record: Record,
 ) -> Release:
     contents, formulas = _contents(definition, agreement, files, day)
     manifest = build_manifest(
@@ -165,7 +173,8 @@ def _publish(
         code_version=importlib.metadata.version("wellbridge"), min_cell=min_cell, k=k, formulas=formulas,
     )
     name = f"{definition.id}_{manifest['created'][:10]}_{manifest['digest'][:12]}"
-    path = _write_whole(out_dir, name, {**contents, NAME: manifest_bytes(manifest)})
+    path = _write_whole(out_dir, name, {**contents, NAME: manifest_bytes(manifest)},
+                        lambda: record(manifest["digest"]))
     return _release(path, manifest, {file.name: file.reasons for file in files})
 
 
@@ -223,8 +232,8 @@ NOTICE OF 34 CFR 99.33
 """
 
 
-def _write_whole(out_dir: Path, name: str, contents: Mapping[str, bytes]) -> Path:
-    """Write the files aside, re-check them, then publish the folder by renaming it.
+def _write_whole(out_dir: Path, name: str, contents: Mapping[str, bytes], record: Callable[[], None]) -> Path:
+    """Write the files aside, re-check and record them, then publish the folder by renaming it.
 
     Raises:
         PrivacyError: WB-E-042 when the re-check finds a violation; nothing is published then.
@@ -242,6 +251,8 @@ def _write_whole(out_dir: Path, name: str, contents: Mapping[str, bytes]) -> Pat
         target = out_dir / name
         if target.exists():
             return target  # the same content was published before: nothing changes
+        record()
+        reach("release.recorded")
         aside.rename(target)
         _sync(out_dir)
         return target

@@ -12,7 +12,7 @@ from wellbridge.etl.store import open_store
 from wellbridge.etl.vault import VAULT
 from wellbridge.pipelines.extract_definitions import ExtractDefinition, load_definitions
 from wellbridge.pipelines.extracts import Release, build
-from wellbridge.pipelines.nightly.stores import write_event
+from wellbridge.pipelines.nightly.stores import settle, write_event
 from wellbridge.pipelines.site import Site
 from wellbridge.privacy.agreements import Agreement, find_agreement
 from wellbridge.schemas.errors import ConfigurationError
@@ -43,15 +43,16 @@ def build_release(site: Site, extract_id: str, *, now: datetime | None = None) -
     definition = known[extract_id]
     agreement = _agreement(site, definition)
     clock = now or datetime.now(UTC)
-    with (
-        run_lock(site.lock),
-        open_store(site.warehouse, METADATA) as warehouse,
-        open_store(site.vault, VAULT) as vault,
-    ):
-        release = build(definition, agreement, warehouse, VaultCrosswalk(vault), site.releases, clock)
-        write_event(
-            warehouse, "extract.build", None, f"{release.extract} · {release.agreement} · {release.digest}"
-        )
+    with run_lock(site.lock), open_store(site.warehouse, METADATA) as warehouse:
+
+        def record(digest: str) -> None:
+            write_event(warehouse, "extract.build", None, f"{definition.id} · {agreement.id} · {digest}")
+
+        # A killed run's vault goes back first: codes drawn in one that goes back later would be lost.
+        settle(site, warehouse)
+        with open_store(site.vault, VAULT) as vault:
+            crosswalk = VaultCrosswalk(vault)
+            release = build(definition, agreement, warehouse, crosswalk, site.releases, clock, record=record)
     return release
 
 

@@ -26,8 +26,7 @@ def open_stores(site: Site, change_id: str) -> Iterator[tuple[Store, Store]]:
         change_id: names the change; a change that must last writes a ledger event of this id.
     """
     with open_store(site.warehouse, METADATA) as warehouse:
-        undo = UndoCopy(site.vault)
-        undo.recover(lambda change: _is_committed(warehouse, change))
+        undo = settle(site, warehouse)
         undo.begin(change_id)
         reach("undo.begun")
         with open_store(site.vault, VAULT) as vault:
@@ -39,6 +38,18 @@ def open_stores(site: Site, change_id: str) -> Iterator[tuple[Store, Store]]:
             reach("commit.both")
         undo.done()
         reach("undo.done")
+
+
+def settle(site: Site, warehouse: Store) -> UndoCopy:
+    """Settle what a killed change left behind, before anything is read from the vault or written to it.
+
+    Args:
+        site: the site, locked by the caller.
+        warehouse: its warehouse, open.
+    """
+    undo = UndoCopy(site.vault)
+    undo.recover(lambda change: _is_committed(warehouse, change))
+    return undo
 
 
 def _is_committed(warehouse: Store, change_id: str) -> bool:
