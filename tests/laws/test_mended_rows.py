@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import itertools
 import shutil
@@ -12,11 +13,12 @@ import pytest
 
 from wellbridge.etl.digest import digest
 from wellbridge.etl.store import open_store
+from wellbridge.pipelines.nightly import intake
 from wellbridge.pipelines.nightly.review import held_lines, wanted_of
 from wellbridge.pipelines.nightly.run import RunReport, run_night
 from wellbridge.pipelines.site import Site, init_site
 from wellbridge.pipelines.synth.generate import generate
-from wellbridge.schemas.errors import Exit
+from wellbridge.schemas.errors import Exit, StoreError
 from wellbridge.schemas.warehouse import METADATA
 
 SERVICES = "service_id,student_id,service_date,minutes,category,modality,provider"
@@ -140,3 +142,21 @@ def test_an_opt_out_said_twice_is_taken_and_the_one_that_never_ends_holds(
     line = f"X1,{child},2026-09-20,90,mentoring,video,Q"
     report = _put_rows(site, "case_management", "services_2026-09-20.csv", SERVICES, line)
     assert report.feeds["case_management"]["removed"] == 1
+
+
+def test_a_full_disk_is_no_fault_of_the_partner_and_the_delivery_is_taken_once_there_is_room(
+    roster: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, _ = roster
+    site = init_site(tmp_path / "site")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(intake, "deidentify", full)
+        with pytest.raises(StoreError) as caught:
+            _put_roster(site, package)
+    assert package.name in caught.value.where
+    assert held_lines(site).height == 0
+    assert _put_roster(site, package).feeds["oneroster"]["loaded"] > 0

@@ -6,6 +6,7 @@ last member must leave no half behind. Its prepared rows wait in files of the ni
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -22,11 +23,14 @@ from wellbridge.pipelines.site import Feed
 from wellbridge.pipelines.sources.source import CONSENT, Resource, Source
 from wellbridge.privacy.policy import deidentify
 from wellbridge.schemas.contract import NAMESPACES, Column, Contract, Kind, Mode
-from wellbridge.schemas.errors import SafeError
+from wellbridge.schemas.errors import SafeError, StoreError
 
 ORPHAN: Final = "WB-R-031"
 DUPLICATE: Final = "WB-R-030"
 KEYS_ONLY: Final = "WB-P-004"
+_MACHINE: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+)
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ def prepare_delivery(night: Night, feed: Feed, source: Source, delivery: Deliver
     night.vault.store.run("DELETE FROM held_row WHERE batch_id = ?", [delivery.batch_id])
     before = night.tally.feeds[feed.name].__dict__.copy(), night.tally.reasons.copy()
     verdict: Refused | Deferred | None = None
+    is_machine = False
     try:
         source.check(delivery, feed.settings)
         if night.conflict(delivery):
@@ -108,6 +113,14 @@ def prepare_delivery(night: Night, feed: Feed, source: Source, delivery: Deliver
         raise
     except Exception as error:  # a reader's failure may quote what it read
         verdict = Refused("WB-D-007", file=type(error).__name__)
+        is_machine = isinstance(error, MemoryError) or getattr(error, "errno", None) in _MACHINE
+    if is_machine:  # no partner can mend that, and a delivery held for it would not be tried again
+        raise StoreError(
+            "WB-E-050",
+            "The machine could not keep a delivery's rows.",
+            f"feed {feed.name} · {delivery.name} · {verdict.file if isinstance(verdict, Refused) else ''}",
+            todo="Make room (disk, memory, open files), then: wellbridge run",
+        )
     if verdict is None:
         reach("intake.prepared")
         night.landing.seal(delivery.batch_id, delivery.files)
