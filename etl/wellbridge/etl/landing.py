@@ -183,7 +183,8 @@ class Landing:
                 hashes[name] = _copy_and_hash(source, copy)
         sidecar = arrival.path.with_name(arrival.path.name + ".done")
         if sidecar.is_file():
-            (staging / sidecar.name).write_bytes(sidecar.read_bytes())
+            with private_file(staging / sidecar.name) as copy:
+                copy.write(sidecar.read_bytes())
         batch_id = batch_id_of(arrival, hashes)
         place = self._work / batch_id
         if place.exists():
