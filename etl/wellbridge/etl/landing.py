@@ -209,7 +209,7 @@ class Landing:
         write_private(temporary / "members.json", json.dumps(index))
         reach("landing.written")
         temporary.rename(final)
-        _sync_folder(final.parent)
+        sync(final.parent)
 
     def open(self, batch_id: str) -> Mapping[str, Path]:
         """Open a landed delivery into the work folder; return member → path."""
@@ -262,8 +262,9 @@ def _sync_file(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make a file's content, or a folder's entries, survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

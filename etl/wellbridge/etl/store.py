@@ -20,6 +20,7 @@ from duckdb_engine import Dialect
 from sqlalchemy.schema import CreateTable
 
 from wellbridge.etl.failpoint import reach
+from wellbridge.etl.landing import sync
 from wellbridge.schemas.errors import StoreError
 
 MEMORY_LIMIT: Final = "1GB"  # the rest spills to the state folder, so memory stays flat in delivery size
@@ -169,12 +170,3 @@ def _add_missing_tables(store: Store, metadata: sa.MetaData) -> None:
     for table in metadata.sorted_tables:
         if table.name not in present:
             store.run(str(CreateTable(table).compile(dialect=Dialect())))
-
-
-def sync(path: Path) -> None:
-    """Make a file's content, or a folder's entries, survive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

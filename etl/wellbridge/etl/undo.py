@@ -12,8 +12,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from wellbridge.etl.landing import write_private
-from wellbridge.etl.store import sync
+from wellbridge.etl.landing import sync, write_private
 
 
 class UndoCopy:

@@ -21,6 +21,7 @@ from typing import Any, Final
 import polars as pl
 
 from wellbridge.etl.failpoint import reach
+from wellbridge.etl.landing import sync
 from wellbridge.etl.store import Store
 from wellbridge.pipelines.extract_definitions import (
     AGGREGATE,
@@ -247,14 +248,14 @@ def _write_whole(out_dir: Path, name: str, contents: Mapping[str, bytes], record
         problems = verify(aside)
         if problems:
             raise PrivacyError("WB-E-042", f"The re-check found {len(problems)} violation(s).", " · ".join(problems))
-        _sync(aside)
+        sync(aside)
         target = out_dir / name
         if target.exists():
             return target  # the same content was published before: nothing changes
         record()
         reach("release.recorded")
         aside.rename(target)
-        _sync(out_dir)
+        sync(out_dir)
         return target
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -265,14 +266,6 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 __all__ = ["ExtractDefinition", "Release", "build", "list_releases", "load_definition", "load_definitions",

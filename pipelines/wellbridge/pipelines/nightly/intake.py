@@ -16,7 +16,7 @@ import polars as pl
 from wellbridge.etl.failpoint import reach
 from wellbridge.etl.landing import Arrival, read_period
 from wellbridge.etl.parsing import Split, parse
-from wellbridge.etl.reading import HELD_SCHEMA, Chunk, Deferred, Delivery, Refused, held_rows
+from wellbridge.etl.reading import HELD_SCHEMA, Chunk, Deferred, Delivery, Refused
 from wellbridge.etl.validation import validate
 from wellbridge.pipelines.nightly.night import HELD, TAKEN, WHOLE_DELIVERY, Night, Waiting
 from wellbridge.pipelines.site import Feed
@@ -454,4 +454,4 @@ def chunks_of(night: Night, batch: Batch) -> Iterator[tuple[str, bool, pl.DataFr
         yield prepared.resource, prepared.deletes, rows
 
 
-__all__ = ["CONSENT", "PRESENCE", "Batch", "chunks_of", "held_rows", "prepare", "prepare_delivery", "take"]
+__all__ = ["PRESENCE", "Batch", "chunks_of", "prepare", "prepare_delivery", "take"]

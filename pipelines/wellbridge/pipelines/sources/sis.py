@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from wellbridge.etl.readers.completeness import check_sidecar, check_text_end
+from wellbridge.etl.readers.completeness import check_complete
 from wellbridge.etl.readers.delimited import ASPEN, read_delimited
 from wellbridge.etl.reading import Chunk, Delivery, Refused
 from wellbridge.pipelines.sources.shaping import table_rows
@@ -31,8 +31,7 @@ _OPTIONAL: Final = {"attendance": ("Minutes Absent",), "optout": ("withdrawn_dat
 def check(delivery: Delivery, settings: Mapping[str, Any]) -> None:
     """Defer a file whose sidecar does not match or that stops in the middle of a line."""
     for path in delivery.files.values():
-        if not check_sidecar(path):
-            check_text_end(path)
+        check_complete(path)
 
 
 def read(delivery: Delivery, settings: Mapping[str, Any]) -> Iterator[Chunk]:
