@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from privacy.independent_attacker import hidden_ranges
-from wellbridge.privacy.cells import Protected, protect, ranges
-from wellbridge.privacy.linked import Need
-from wellbridge.privacy.margins import ALL, crossed
+from wellbridge.privacy.tables.cells import Protected, protect, ranges
+from wellbridge.privacy.tables.linked import Need
+from wellbridge.privacy.tables.margins import ALL, crossed
 from wellbridge.schemas.errors import PrivacyError
 
 SCHOOL_RACE = ("school", "race")

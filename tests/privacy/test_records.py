@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from wellbridge.privacy.records import ANYTHING, Hierarchy, k_anonymise
+from wellbridge.privacy.records.anonymise import ANYTHING, Hierarchy, k_anonymise
 from wellbridge.schemas.errors import PrivacyError
 
 GRADES = Hierarchy(({"06": "6-8", "07": "6-8", "08": "6-8", "09": "9-12", "10": "9-12"}, ANYTHING))

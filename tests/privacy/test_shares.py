@@ -7,10 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from wellbridge.privacy.cells import add_counts, counts_result, settle_counts
-from wellbridge.privacy.linked import LinkedTables
-from wellbridge.privacy.margins import crossed
-from wellbridge.privacy.shares import CODED, EXACT, HIDDEN, add_measures, measures_result, protect_measures
+from wellbridge.privacy.tables.cells import add_counts, counts_result, settle_counts
+from wellbridge.privacy.tables.linked import LinkedTables
+from wellbridge.privacy.tables.margins import crossed
+from wellbridge.privacy.tables.shares import (
+    CODED,
+    EXACT,
+    HIDDEN,
+    add_measures,
+    measures_result,
+    protect_measures,
+)
 from wellbridge.schemas.errors import PrivacyError
 
 SCHEMA = {"measure_id": pl.String, "period": pl.String, "dimension": pl.String, "member": pl.String,

@@ -7,7 +7,8 @@ import sys
 import polars as pl
 import pytest
 
-from wellbridge.privacy import formula, linked, manifest, margins, verifier
+from wellbridge.privacy import formula, manifest, verifier
+from wellbridge.privacy.tables import linked, margins
 from wellbridge.privacy.verifier import INFINITE, narrowed
 
 

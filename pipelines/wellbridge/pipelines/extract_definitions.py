@@ -10,7 +10,7 @@ from typing import Any, Final
 from wellbridge.pipelines.extract_columns import BREAKDOWNS, RECORD_COLUMNS
 from wellbridge.pipelines.measures.registry import MEASURES
 from wellbridge.pipelines.site import read_toml
-from wellbridge.privacy.records import Hierarchy
+from wellbridge.privacy.records.anonymise import Hierarchy
 from wellbridge.schemas.errors import ConfigurationError
 
 AGGREGATE, RECORD = "aggregate", "record"

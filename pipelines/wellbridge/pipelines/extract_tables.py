@@ -14,12 +14,18 @@ from wellbridge.pipelines.extract_columns import RECORD_COLUMNS, student_rows
 from wellbridge.pipelines.extract_definitions import CountSpec, ExtractDefinition
 from wellbridge.pipelines.measures.measure import Kind
 from wellbridge.pipelines.measures.registry import MEASURES
-from wellbridge.privacy.cells import CountTable, Protected, add_counts, counts_result, settle_counts
 from wellbridge.privacy.codes import Crosswalk, replace_keys
-from wellbridge.privacy.linked import LinkedTables
-from wellbridge.privacy.margins import ALL, crossed
-from wellbridge.privacy.records import Anonymised, Hierarchy, k_anonymise
-from wellbridge.privacy.shares import HIDDEN, MeasureTables, ProtectedMeasures, add_measures, measures_result
+from wellbridge.privacy.records.anonymise import Anonymised, Hierarchy, k_anonymise
+from wellbridge.privacy.tables.cells import CountTable, Protected, add_counts, counts_result, settle_counts
+from wellbridge.privacy.tables.linked import LinkedTables
+from wellbridge.privacy.tables.margins import ALL, crossed
+from wellbridge.privacy.tables.shares import (
+    HIDDEN,
+    MeasureTables,
+    ProtectedMeasures,
+    add_measures,
+    measures_result,
+)
 from wellbridge.schemas.classes import PrivacyClass
 
 MEASURES_FILE: Final = "measures.csv"

@@ -12,7 +12,7 @@ from typing import Any, Final
 from wellbridge.privacy import verifier
 from wellbridge.privacy.agreements import Agreement
 from wellbridge.privacy.formula import PREFIX
-from wellbridge.privacy.linked import Need
+from wellbridge.privacy.tables.linked import Need
 
 FORMAT: Final[str] = verifier.FORMAT
 NAME: Final[str] = verifier.MANIFEST

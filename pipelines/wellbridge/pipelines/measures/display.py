@@ -6,7 +6,7 @@ Groups of one breakdown add up to the district, so one hidden group alone would 
 of one level add up to a grade band. Groups are hidden until no sum of what is seen gives back a small cell.
 
 This covers one-way breakdowns of one measure. Crossed tables, several releases and proofs of least loss are
-the work of ``wellbridge.privacy.cells``, which may take this module's place.
+the work of ``wellbridge.privacy.tables.cells``, which may take this module's place.
 """
 
 from __future__ import annotations

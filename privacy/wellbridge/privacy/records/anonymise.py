@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from wellbridge.privacy.sums import Ints
+from wellbridge.privacy.tables.sums import Ints
 from wellbridge.schemas.errors import PrivacyError
 
 K_FLOOR: Final = 10

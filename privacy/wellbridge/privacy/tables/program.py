@@ -12,7 +12,7 @@ import highspy
 import numpy as np
 import numpy.typing as npt
 
-from wellbridge.privacy.sums import UNBOUNDED, Floats, Ints, Links
+from wellbridge.privacy.tables.sums import UNBOUNDED, Floats, Ints, Links
 from wellbridge.schemas.errors import PrivacyError
 
 _WHOLE: Final = 1e-6  # HiGHS's own tolerance of a feasible solution

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from wellbridge.privacy.sums import Ints, Sums
+from wellbridge.privacy.tables.sums import Ints, Sums
 from wellbridge.schemas.errors import PrivacyError
 
 ALL: Final = "all"  # the member that stands for the sum of all others

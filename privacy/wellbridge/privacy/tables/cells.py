@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from wellbridge.privacy.attacker import Published, attack
-from wellbridge.privacy.linked import Fact, LinkedTables, Need, Reason, tally, unbounded
-from wellbridge.privacy.margins import ALL, Grid, Hierarchies, grid
-from wellbridge.privacy.sums import UNBOUNDED, Ints, Sums
+from wellbridge.privacy.tables.attacker import Published, attack
+from wellbridge.privacy.tables.linked import Fact, LinkedTables, Need, Reason, tally, unbounded
+from wellbridge.privacy.tables.margins import ALL, Grid, Hierarchies, grid
+from wellbridge.privacy.tables.sums import UNBOUNDED, Ints, Sums
 from wellbridge.schemas.errors import PrivacyError
 
 ZeroRule = Literal["publish", "hide"]

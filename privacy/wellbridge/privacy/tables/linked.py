@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from wellbridge.privacy.attacker import Published, Ranges, attack
-from wellbridge.privacy.moves import Cover, Task, cover, extend, unproved
-from wellbridge.privacy.sums import UNBOUNDED, Bools, Floats, Ints, Sums
+from wellbridge.privacy.tables.attacker import Published, Ranges, attack
+from wellbridge.privacy.tables.moves import Cover, Task, cover, extend, unproved
+from wellbridge.privacy.tables.sums import UNBOUNDED, Bools, Floats, Ints, Sums
 from wellbridge.schemas.errors import PrivacyError
 
 # NCES SLDS Technical Brief 3 (NCES 2011-603): most states' smallest group is 10; PTAC names 3 as the absolute least.

@@ -16,8 +16,8 @@ from typing import Final
 
 import numpy as np
 
-from wellbridge.privacy.program import Program
-from wellbridge.privacy.sums import UNBOUNDED, Bools, Floats, Ints, Links, Sums
+from wellbridge.privacy.tables.program import Program
+from wellbridge.privacy.tables.sums import UNBOUNDED, Bools, Floats, Ints, Links, Sums
 
 # Cost of moving a cell that is hidden already: not nothing, so that moves stay short.
 _HIDDEN_COST: Final = 1e-3

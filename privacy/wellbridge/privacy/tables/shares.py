@@ -15,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from wellbridge.privacy.linked import Fact, LinkedTables, Need, Reason, tally, unbounded
-from wellbridge.privacy.margins import ALL
-from wellbridge.privacy.sums import UNBOUNDED, Ints
+from wellbridge.privacy.tables.linked import Fact, LinkedTables, Need, Reason, tally, unbounded
+from wellbridge.privacy.tables.margins import ALL
+from wellbridge.privacy.tables.sums import UNBOUNDED, Ints
 from wellbridge.schemas.errors import PrivacyError
 
 # Ends in percent. NCES 2011-603 steps by the size of the group (1 % from 300 on, 5 % from 40 on …); here the step

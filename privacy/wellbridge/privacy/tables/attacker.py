@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wellbridge.privacy.program import Program
-from wellbridge.privacy.sums import UNBOUNDED, Bools, Floats, Ints, Links
+from wellbridge.privacy.tables.program import Program
+from wellbridge.privacy.tables.sums import UNBOUNDED, Bools, Floats, Ints, Links
 
 
 @dataclass(frozen=True)
