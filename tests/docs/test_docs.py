@@ -11,6 +11,7 @@ import pytest
 from generate_docs import DOCS, pages
 from source_tree import REPO, modules
 from wellbridge.pipelines.cli.group import COMMANDS, EXIT_CODES
+from wellbridge.pipelines.cli.privacy import PRIVACY_COMMANDS
 from wellbridge.schemas.errors import ADVICE, MEANINGS, OUTCOMES, Exit
 from wellbridge.schemas.rules import RULES
 
@@ -48,9 +49,10 @@ def test_every_error_code_is_raised_somewhere() -> None:
     assert [code for code in ADVICE if code not in source] == []
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_a_command_says_of_itself_what_the_list_says_of_it(name: str) -> None:
-    target, line = COMMANDS[name]
+@pytest.mark.parametrize(
+    ("target", "line"), [*COMMANDS.values(), *PRIVACY_COMMANDS.values()], ids=lambda text: text.split(" ")[0]
+)
+def test_a_command_says_of_itself_what_the_list_says_of_it(target: str, line: str) -> None:
     module, attribute = target.split(":")
     found = getattr(import_module(f"wellbridge.pipelines.cli.{module}"), attribute)
     assert isinstance(found, click.Command)

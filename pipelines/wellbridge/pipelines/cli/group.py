@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "measure": ("catalogue:measure", "List or show measures."),
     "warehouse": ("warehouse:warehouse", "Look at the warehouse as a whole."),
     "extract": ("extracts:extract", "Build, verify or list releases."),
+    "privacy": ("privacy:privacy", "De-identify, attack and prove any file, without a site."),
     "report": ("report:report", "Write pages for people."),
     "explain": ("catalogue:explain", "Explain a rule, error or exit code."),
     "completion": ("completion:completion", "Print a shell's completion script."),
@@ -43,7 +44,16 @@ Exit codes:
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands by name and imports one when it is asked for."""
+    """A group that knows its commands by name and imports one when it is asked for.
+
+    Args:
+        known: command → (``"module:attribute"`` under ``wellbridge.pipelines.cli``, its one line of help), in the
+            order in which they are listed.
+    """
+
+    def __init__(self, *arguments: Any, known: Mapping[str, tuple[str, str]], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.known = known
 
     def main(  # type: ignore[override]  # one form for both of click's overloads: it ends by exiting
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **options: Any
@@ -73,28 +83,28 @@ class LazyGroup(click.Group):
         sys.exit(code or 0)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return command names in the order of a day's work."""
-        return list(COMMANDS)
+        """Return command names in the order in which they are used."""
+        return list(self.known)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.known:
             import difflib
 
-            near = difflib.get_close_matches(cmd_name, COMMANDS, n=3)
+            near = difflib.get_close_matches(cmd_name, self.known, n=3)
             hint = f" Did you mean {', '.join(near)}?" if near else ""
             raise click.UsageError(f"No such command {cmd_name!r}.{hint}", ctx)
-        module, attribute = COMMANDS[cmd_name][0].split(":")
+        module, attribute = self.known[cmd_name][0].split(":")
         found: click.Command = getattr(import_module(f"wellbridge.pipelines.cli.{module}"), attribute)
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List commands with their one line, without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in self.known.items()])
 
 
-@click.group(cls=LazyGroup, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, known=COMMANDS, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="wellbridge", prog_name="wellbridge")
 def cli() -> None:
     """Share what helps children between schools and partners, without showing who they are."""

@@ -1,0 +1,20 @@
+"""``wellbridge privacy``: the privacy engine on any file, with or without a site."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from wellbridge.pipelines.cli.group import LazyGroup
+
+# command → ("module:attribute", one line of help), as in ``group.COMMANDS``.
+PRIVACY_COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "assess": ("privacy_records:assess_command", "Measure how well a record file hides each person."),
+    "anonymize": ("privacy_records:anonymize_command", "Recode a record file until every person is one of k alike."),
+}
+
+
+@click.group(cls=LazyGroup, known=PRIVACY_COMMANDS)
+def privacy() -> None:
+    """De-identify, attack and prove any file, without a site."""
