@@ -28,6 +28,7 @@ _DATED: Final = re.compile(
     r"^(?P<stream>.*?)[_-]?(?P<start>\d{4}-\d{2}-\d{2})(?:_(?P<end>\d{4}-\d{2}-\d{2}))?(?:_r(?P<revision>\d+))?$"
 )
 _YEARLY: Final = re.compile(r"^(?P<stream>.*?)[_-]?(?P<year>(?:19|20)\d{2})(?:_r(?P<revision>\d+))?$")
+_NUMBERED: Final = re.compile(r"^(?P<stream>.+)_r(?P<revision>\d+)$")
 _BLOCK_BYTES: Final = 1 << 20
 
 
@@ -80,6 +81,9 @@ def read_period(name: str) -> Period:
     if yearly:
         year = int(yearly["year"])
         return Period(yearly["stream"], date(year, 1, 1), date(year, 12, 31), int(yearly["revision"] or 1))
+    numbered = _NUMBERED.match(stem)
+    if numbered:
+        return Period(numbered["stream"], None, None, int(numbered["revision"]))
     return Period(stem, None, None, 1)
 
 

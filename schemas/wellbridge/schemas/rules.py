@@ -147,8 +147,11 @@ _ALL = (
     Rule(
         "WB-D-005",
         "conflict",
-        "Another delivery with the same feed, period and revision but other content was taken already.",
-        "The partner numbers the restated file (…_r2).",
+        "Another delivery of the same feed, period and revision has other content. Nothing says which one is "
+        "right, and the order in which they came must not decide it: all of them are held, and no row of them is "
+        "in the warehouse. A refusal in any of them is honoured.",
+        "The partner sends the right one under the next number (…_r2). Or choose: held discard --delivery ID for "
+        "each wrong one, then held release --delivery ID.",
     ),
     Rule(
         "WB-D-006",

@@ -3,6 +3,7 @@
 run       what a night is asked and what it answers; ends at once where nothing is new
 walk      the steps of a night, in order
 intake    a delivery until its rows are keyed and de-identified: land, read, parse, validate, link's keys
+disputes  deliveries that contradict each other: none of them counts until one is chosen
 placing   keyed rows into the warehouse: policy, shape, load
 mending   rows of earlier nights whose reason to wait, or right to stay, has changed
 problems  what kept a night from being done, in five parts each

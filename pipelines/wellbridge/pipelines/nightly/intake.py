@@ -19,6 +19,7 @@ from wellbridge.etl.parsing import Split, parse
 from wellbridge.etl.reading import HELD_SCHEMA, Chunk, Deferred, Delivery, Refused
 from wellbridge.etl.validation import validate
 from wellbridge.pipelines.nightly.night import HELD, TAKEN, WHOLE_DELIVERY, Night, Waiting
+from wellbridge.pipelines.nightly.tally import Tally
 from wellbridge.pipelines.site import Feed
 from wellbridge.pipelines.sources.source import CONSENT, Resource, Source
 from wellbridge.privacy.policy import deidentify
@@ -54,6 +55,7 @@ class Batch:
         persons: ``subject_key, person_key`` of subjects that linking has moved since the rows were keyed.
         decided: ``_file, _row`` of decisions that were read again, and of how many the vault took note.
         next_id: the next row's ``_id``.
+        tally: its own counts, until it is known that no other delivery contradicts it.
     """
 
     feed: Feed
@@ -66,6 +68,7 @@ class Batch:
     decided: list[pl.DataFrame] = field(default_factory=list)
     decided_loaded: int = 0
     next_id: int = 0
+    tally: Tally = field(default_factory=Tally)
 
 
 def take(night: Night, feed: Feed, source: Source, arrival: Arrival) -> Batch | None:
@@ -96,13 +99,11 @@ def prepare_delivery(night: Night, feed: Feed, source: Source, delivery: Deliver
     """Prepare a delivery whose files are open; hold or defer it where it cannot be taken."""
     batch = Batch(feed, source, delivery)
     night.vault.store.run("DELETE FROM held_row WHERE batch_id = ?", [delivery.batch_id])
-    before = night.tally.feeds[feed.name].__dict__.copy(), night.tally.reasons.copy()
+    of_night, night.tally = night.tally, batch.tally
     verdict: Refused | Deferred | None = None
     is_machine = False
     try:
         source.check(delivery, feed.settings)
-        if night.conflict(delivery):
-            raise Refused("WB-D-005", rows=0)
         for chunk in source.read(delivery, feed.settings):
             prepare(night, batch, chunk)
             night.progress(feed.name, "read", batch.next_id)
@@ -114,6 +115,8 @@ def prepare_delivery(night: Night, feed: Feed, source: Source, delivery: Deliver
     except Exception as error:  # a reader's failure may quote what it read
         verdict = Refused("WB-D-007", file=type(error).__name__)
         is_machine = isinstance(error, MemoryError) or getattr(error, "errno", None) in _MACHINE
+    finally:
+        night.tally = of_night
     if is_machine:  # no partner can mend that, and a delivery held for it would not be tried again
         raise StoreError(
             "WB-E-050",
@@ -127,18 +130,18 @@ def prepare_delivery(night: Night, feed: Feed, source: Source, delivery: Deliver
         reach("intake.sealed")
         night.record(delivery, TAKEN)
         return batch
-    night.tally.feeds[feed.name].__dict__.update(before[0])
-    night.tally.reasons = before[1]
-    _forget(night, batch)
+    forget(night, batch)
     if isinstance(verdict, Deferred):
+        night.tally.add(feed.name)  # it was looked at
         night.waiting.append(Waiting(feed.name, delivery.name, verdict.rule))
+        night.landing.forget_plain(delivery.batch_id)
     else:
-        _hold_delivery(night, delivery, verdict)
-    night.landing.forget_plain(delivery.batch_id)
+        hold_delivery(night, delivery, verdict)
     return None
 
 
-def _hold_delivery(night: Night, delivery: Delivery, refusal: Refused) -> None:
+def hold_delivery(night: Night, delivery: Delivery, refusal: Refused) -> None:
+    """Hold a delivery whole, with as many rows as could be counted in it."""
     night.landing.seal(delivery.batch_id, delivery.files)
     night.record(delivery, HELD, refusal.rule)
     columns: list[str | None] = [*refusal.columns] or [None]
@@ -154,9 +157,11 @@ def _hold_delivery(night: Night, delivery: Delivery, refusal: Refused) -> None:
     night.hold(delivery, "", held, replay=True)
     night.tally.add(delivery.feed, read=refusal.rows, held=refusal.rows)
     night.tally.reasons[delivery.feed, "", refusal.rule] += refusal.rows
+    night.landing.forget_plain(delivery.batch_id)
 
 
-def _forget(night: Night, batch: Batch) -> None:
+def forget(night: Night, batch: Batch) -> None:
+    """Let go of a delivery's prepared rows and of the lines of its held ones."""
     for prepared in batch.prepared:
         night.shelf.drop(prepared.number)
     night.vault.store.run("DELETE FROM held_row WHERE batch_id = ?", [batch.delivery.batch_id])
@@ -190,7 +195,7 @@ def prepare(night: Night, batch: Batch, chunk: Chunk, *, replay: bool = False, h
     records = _record_keys(night, batch, contract, chunk, split.held)
     if holds:
         night.hold(batch.delivery, chunk.resource, split.held, record_keys=records, replay=replay)
-    if resource.table == "student_observation" and not replay:
+    if resource.table == "student_observation":
         _note_presence(night, batch, resource, chunk, split.held)
     if not split.kept.height:
         return
@@ -454,4 +459,13 @@ def chunks_of(night: Night, batch: Batch) -> Iterator[tuple[str, bool, pl.DataFr
         yield prepared.resource, prepared.deletes, rows
 
 
-__all__ = ["PRESENCE", "Batch", "chunks_of", "prepare", "prepare_delivery", "take"]
+__all__ = [
+    "PRESENCE",
+    "Batch",
+    "chunks_of",
+    "forget",
+    "hold_delivery",
+    "prepare",
+    "prepare_delivery",
+    "take",
+]

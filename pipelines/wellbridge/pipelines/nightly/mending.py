@@ -43,7 +43,7 @@ def retry_rows(night: Night, rows: pl.DataFrame) -> int:
         rows: ``ROWS_SCHEMA``.
     """
     placed = 0
-    for batch in _in_version_order(night, rows["batch_id"].unique().to_list()):
+    for batch in in_version_order(night, rows["batch_id"].unique().to_list()):
         wanted = rows.filter(pl.col("batch_id") == batch.delivery.batch_id).select(
             pl.col("file").alias("_file"), pl.col("row").alias("_row")
         )
@@ -139,9 +139,17 @@ def follow_consents(night: Night, before: pl.DataFrame, *, all_placed: bool = Fa
         batches=batches,
         changed=changed,
     )
-    for batch in _in_version_order(night, earlier):
+    place_again(night, earlier, only=changed)
+
+
+def place_again(night: Night, batch_ids: Iterable[str], *, only: pl.DataFrame | None = None) -> None:
+    """Place the rows of deliveries that were taken before anew; ``only`` those of some subjects.
+
+    What stands in the warehouse already stays; what was taken out, or stood under something that was, comes back.
+    """
+    for batch in in_version_order(night, batch_ids):
         _read_again(night, batch, None)
-        placing = Placing(night, batch, replay=True, only=changed)
+        placing = Placing(night, batch, replay=True, only=only)
         placing.place()
         rows = placing.loaded + placing.unchanged + placing.removed
         night.tally.add(
@@ -165,7 +173,8 @@ def _changed(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _in_version_order(night: Night, batch_ids: Iterable[str]) -> list[Batch]:
+def in_version_order(night: Night, batch_ids: Iterable[str]) -> list[Batch]:
+    """Return deliveries that were taken before, the oldest word first; their files are not open yet."""
     rows = [night.batches[batch_id] for batch_id in batch_ids]
     batches = []
     for row in rows:
@@ -176,19 +185,25 @@ def _in_version_order(night: Night, batch_ids: Iterable[str]) -> list[Batch]:
     )
 
 
+def open_again(night: Night, batch: Batch) -> None:
+    """Open a delivery's files from the landing store."""
+    batch.delivery = replace(batch.delivery, files=night.landing.open(batch.delivery.batch_id))
+
+
 def _read_again(night: Night, batch: Batch, wanted: pl.DataFrame | None) -> None:
-    """Prepare the wanted rows (all without ``wanted``) of a landed delivery; deletes are in force already.
+    """Prepare the wanted rows (all without ``wanted``) of a landed delivery.
 
     A duplicate within its delivery stays out whatever else changed: the first row of its key is the one that counts.
+    So does a row that a person gave up.
     """
-    duplicates = night.vault.store.frame(
-        'SELECT file AS _file, "row" AS _row, resource FROM held_row WHERE batch_id = ? AND rule = ?',
+    left_out = night.vault.store.frame(
+        'SELECT file AS _file, "row" AS _row, resource FROM held_row WHERE batch_id = ? '
+        "AND (rule = ? OR status = 'discarded')",
         [batch.delivery.batch_id, DUPLICATE],
     )
-    delivery = replace(batch.delivery, files=night.landing.open(batch.delivery.batch_id))
-    batch.delivery = delivery
-    for chunk in batch.source.read(delivery, batch.feed.settings):
-        if chunk.deletes or not batch.source.resources[chunk.resource].contract.loads:
+    open_again(night, batch)
+    for chunk in batch.source.read(batch.delivery, batch.feed.settings):
+        if not batch.source.resources[chunk.resource].contract.loads:
             continue
         rows = (
             chunk.rows
@@ -196,13 +211,21 @@ def _read_again(night: Night, batch: Batch, wanted: pl.DataFrame | None) -> None
             else chunk.rows.join(wanted, on=["_file", "_row"], how="semi", maintain_order="left")
         )
         rows = rows.join(
-            duplicates.filter(pl.col("resource") == chunk.resource),
+            left_out.filter(pl.col("resource") == chunk.resource),
             on=["_file", "_row"],
             how="anti",
             maintain_order="left",
         )
         if rows.height:
-            prepare(night, batch, Chunk(chunk.resource, rows), replay=True, holds=wanted is not None)
+            again = Chunk(chunk.resource, rows, deletes=chunk.deletes)
+            prepare(night, batch, again, replay=True, holds=wanted is not None)
 
 
-__all__ = ["follow_consents", "found_parents", "retry_rows"]
+__all__ = [
+    "follow_consents",
+    "found_parents",
+    "in_version_order",
+    "open_again",
+    "place_again",
+    "retry_rows",
+]

@@ -91,6 +91,10 @@ class Night:
         """Whether the delivery was first taken in this run."""
         return bool(self.batches[batch_id]["run_id"] == self.run_id)
 
+    def taken_before(self) -> list[str]:
+        """Return the deliveries that an earlier run took."""
+        return [b for b, row in self.batches.items() if row["status"] == TAKEN and not self.is_of_this_run(b)]
+
     def claims(self, feed: str, stream: str, *, but: str) -> list[Claim]:
         """Return what the other deliveries of a stream claim to speak for."""
         return [
@@ -101,16 +105,6 @@ class Night:
             and row["status"] == TAKEN
             and row["batch_id"] != but
         ]
-
-    def conflict(self, delivery: Delivery) -> bool:
-        """Whether other content was taken under the same feed, stream, period and revision."""
-        same = ("feed", "stream", "period_start", "period_end", "revision")
-        return any(
-            row["status"] == TAKEN
-            and row["batch_id"] != delivery.batch_id
-            and all(row[name] == getattr(delivery, name) for name in same)
-            for row in self.batches.values()
-        )
 
     def hold(
         self,

@@ -109,7 +109,7 @@ class Placing:
         self.removed += out.height
         night.tally.add_reasons(delivery.feed, name, out)
         night.vault.store.run(
-            "INSERT INTO removed_row BY NAME SELECT * FROM incoming",
+            "INSERT INTO removed_row SELECT * FROM incoming EXCEPT SELECT * FROM removed_row",
             incoming=out.select(
                 pl.lit(delivery.batch_id).alias("batch_id"),
                 pl.lit(delivery.feed).alias("feed"),
@@ -209,7 +209,7 @@ class Placing:
         upsert(self._night.warehouse, STUDENT_OBSERVATION, full.join(known, on="_id", how="anti"))
 
     def _delete(self, resource: Resource, rows: pl.DataFrame) -> None:
-        if self._replay:
+        if self._only is not None:
             return
         marked = rows.with_columns(pl.lit(self._batch.delivery.batch_id).alias("batch_id"))
         changed = []

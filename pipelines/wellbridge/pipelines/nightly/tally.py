@@ -50,6 +50,12 @@ class Tally:
         for rule, count in rows.select("_file", "_row", "rule").unique().group_by("rule").len().iter_rows():
             self.reasons[feed, resource, rule] += sign * count
 
+    def include(self, part: Tally) -> None:
+        """Add the counts and reasons of a delivery."""
+        for feed, counts in part.feeds.items():
+            self.add(feed, **asdict(counts))
+        self.reasons.update(part.reasons)
+
     def check(self) -> None:
         """Refuse a night that does not add up.
 

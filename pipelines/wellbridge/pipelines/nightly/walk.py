@@ -14,12 +14,13 @@ import polars as pl
 from wellbridge.etl.failpoint import reach
 from wellbridge.etl.identity import link
 from wellbridge.etl.landing import Arrival, Landing, SeenFiles, write_private
-from wellbridge.etl.loading import insert, owned_days, relink
+from wellbridge.etl.loading import insert, relink
 from wellbridge.etl.vault import Vault
 from wellbridge.pipelines.measures.compute import compute
+from wellbridge.pipelines.nightly.disputes import hold_disputed
 from wellbridge.pipelines.nightly.intake import prepare_delivery, take
-from wellbridge.pipelines.nightly.mending import follow_consents, found_parents, retry_rows
-from wellbridge.pipelines.nightly.night import TAKEN, Night, claim_of, delivery_of
+from wellbridge.pipelines.nightly.mending import follow_consents, found_parents, place_again, retry_rows
+from wellbridge.pipelines.nightly.night import Night, claim_of, delivery_of
 from wellbridge.pipelines.nightly.placing import place
 from wellbridge.pipelines.nightly.problems import problems
 from wellbridge.pipelines.nightly.run import Progress, RunReport, Wanted
@@ -91,6 +92,9 @@ def _walk(night: Night, arrived: list[Arrival], wanted: Wanted) -> bool:
     if set(night.batches) == known and not batches and wanted.rows is None:
         return False
     reach("intake.done")
+    batches, is_taken_out = hold_disputed(night, batches)
+    for batch in batches:
+        night.tally.include(batch.tally)
     relink(night.warehouse, PERSON_TABLES, link(night.vault))
     night.standing = _standing(night)
     linked = _linked_persons(night)
@@ -100,6 +104,8 @@ def _walk(night: Night, arrived: list[Arrival], wanted: Wanted) -> bool:
         reach("placing.delivery")
         night.landing.forget_plain(batch.delivery.batch_id)
     follow_consents(night, before)
+    if is_taken_out:
+        place_again(night, night.taken_before())
     _mend(night, wanted)
     _close_superseded(night)
     reach("mending.done")
@@ -152,19 +158,18 @@ def _linked_persons(night: Night) -> pl.DataFrame | None:
 
 
 def _close_superseded(night: Night) -> None:
-    """Close held rows that a later delivery has answered."""
+    """Close what is held of a delivery when a higher revision speaks for the same days."""
     for batch_id in night.vault.store.frame("SELECT DISTINCT batch_id FROM held_row WHERE status = 'open'")[
         "batch_id"
     ]:
         row = night.batches.get(batch_id)
-        if row is None or row["status"] != TAKEN or row["period_start"] is None:
+        if row is None:
             continue
-        restated = [
-            c
-            for c in night.claims(row["feed"], row["stream"], but=batch_id)
-            if (c.start, c.end) == (row["period_start"], row["period_end"])
-        ]
-        if restated and not owned_days(claim_of(row), restated):
+        claim = claim_of(row)
+        if any(
+            (other.start, other.end) == (claim.start, claim.end) and other.revision > claim.revision
+            for other in night.claims(row["feed"], row["stream"], but=batch_id)
+        ):
             night.vault.store.run(
                 "UPDATE held_row SET status = 'superseded' WHERE batch_id = ? AND status = 'open'", [batch_id]
             )
