@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 from wellbridge.pipelines.cli.group import cli
+from wellbridge.pipelines.sources import kinds
 from wellbridge.schemas.errors import OUTCOMES, Exit
 from wellbridge.schemas.rules import RULES
 
@@ -199,6 +201,40 @@ def test_an_unreadable_project_file_is_named_with_the_place(door: Door, content:
 def test_an_unreadable_feed_file_is_named_with_the_place(door: Door, line: str, where: str) -> None:
     (door.root / "feeds" / "sis.toml").write_text(f"{line}\n")
     _refused_before_reading(door, "WB-E-011", 10, where)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "where"),
+    [
+        ("feeds/sis.toml", "path", "pth", "feeds/sis.toml · pth · near: path"),
+        ("feeds/sis.toml", "path", "renam = {a = 'b'}\npath", "feeds/sis.toml · renam · near: rename"),
+        ("feeds/fhir.toml", "path", "recipient = ['a']\npath", "feeds/fhir.toml · recipient · near: recipients"),
+        ("feeds/yrbs.toml", "path", "separator = ';'\npath", "feeds/yrbs.toml · separator · known: codes, kind, path"),
+        ("wellbridge.toml", "state_dir", "statedir", "wellbridge.toml · statedir · near: state_dir"),
+        ("wellbridge.toml", "[report]", "[reports]", "wellbridge.toml · reports · near: report"),
+        ("wellbridge.toml", "min_cell", "mincell", "wellbridge.toml · [report] · mincell · near: min_cell"),
+    ],
+)
+def test_a_key_that_nothing_reads_is_refused_with_the_near_ones(
+    door: Door, file: str, old: str, new: str, where: str
+) -> None:
+    path = door.root / file
+    path.write_text(path.read_text().replace(old, new, 1))
+    _refused_before_reading(door, "WB-E-015", 10, where)
+    assert door("doctor").exit == 10
+
+
+def test_every_setting_that_a_source_reads_is_known_and_on_the_page_of_feeds() -> None:
+    sources = Path(kinds.__file__).parent
+    read = {
+        name
+        for path in sources.glob("*.py")
+        for name in re.findall(r'(?:settings\.get|context\.names)\(\s*"(\w+)"', path.read_text())
+    }
+    known = set().union(*kinds.SETTINGS.values())
+    assert read | {"kind", "path", "codes"} == known
+    page = (Path(__file__).parents[2] / "docs" / "feeds.md").read_text()
+    assert [name for name in sorted(known) if f"`{name}`" not in page] == []
 
 
 def test_an_unknown_source_kind_is_refused_with_the_near_ones(door: Door) -> None:

@@ -13,11 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from wellbridge.pipelines.sources.kinds import KINDS
+from wellbridge.pipelines.sources.kinds import KINDS, SETTINGS
 from wellbridge.schemas.errors import ConfigurationError, SourceError
 
 PROJECT_FILE: Final = "wellbridge.toml"
 FAIL_ON: Final = ("held", "warn", "never")
+_SECTIONS: Final = {
+    "district": frozenset({"name", "id"}),
+    "run": frozenset({"held_limit", "fail_on"}),
+    "report": frozenset({"min_cell"}),
+}
 
 
 @dataclass(frozen=True)
@@ -180,12 +185,16 @@ def load_site(root: Path) -> Site:
     """Read a site's files; environment variables ``WELLBRIDGE_STATE_DIR`` and ``WELLBRIDGE_FAIL_ON`` win.
 
     Raises:
-        ConfigurationError: WB-E-010 when there is no project file, WB-E-011 when a file cannot be understood.
+        ConfigurationError: WB-E-010 when there is no project file, WB-E-011 when a file cannot be understood,
+            WB-E-015 when it has a key that nothing reads.
     """
     project = root / PROJECT_FILE
     if not project.is_file():
         raise ConfigurationError("WB-E-010", "There is no Wellbridge project here.", f"file {PROJECT_FILE}")
     config = read_toml(project)
+    _check_keys(config, {"state_dir", *_SECTIONS}, PROJECT_FILE)
+    for section, known in _SECTIONS.items():
+        _check_keys(_table(config, section, project), known, f"{PROJECT_FILE} · [{section}]")
     district = _table(config, "district", project)
     run = _table(config, "run", project)
     fail_on = os.environ.get("WELLBRIDGE_FAIL_ON", run.get("fail_on", "held"))
@@ -235,6 +244,8 @@ def _feeds(root: Path) -> dict[str, Feed]:
             raise ConfigurationError(
                 "WB-E-011", "A feed does not say its source kind.", f"feeds/{path.name} · kind"
             )
+        if config["kind"] in SETTINGS:  # an unknown kind is told when its feed is read
+            _check_keys(config, SETTINGS[config["kind"]], f"feeds/{path.name}")
         _check_settings(config, path.name)
         inbox = Path(str(config.get("path", f"inbox/{path.stem}")))
         feeds[path.stem] = Feed(
@@ -246,6 +257,17 @@ def _feeds(root: Path) -> dict[str, Feed]:
     if not feeds:
         raise ConfigurationError("WB-E-011", "The site has no feeds.", "feeds/*.toml")
     return feeds
+
+
+def _check_keys(config: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    """Refuse a key that nothing reads: a misspelt setting would do nothing, and nobody would know."""
+    unknown = sorted(set(config) - set(known))
+    if unknown:
+        raise ConfigurationError(
+            "WB-E-015",
+            "A settings file has a key that is not known.",
+            f"{where} · {unknown[0]} · {_near(unknown[0], known)}",
+        )
 
 
 def _check_settings(config: Mapping[str, Any], name: str) -> None:

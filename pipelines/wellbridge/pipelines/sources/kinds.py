@@ -1,4 +1,7 @@
-"""The names of the source kinds; standard library only, because every command reads them with the site."""
+"""The names of the source kinds and of their settings.
+
+Standard library only, because every command reads them with the site.
+"""
 
 from __future__ import annotations
 
@@ -12,3 +15,17 @@ MODULES: Final[dict[str, str]] = {
     "yrbs": "yrbs", "wonder": "wonder",
 }
 KINDS: Final = tuple(MODULES)
+
+_EVERY: Final = frozenset({"kind", "path", "codes"})
+_CSV: Final = frozenset({"rename", "extra", "encoding", "separator"})
+_OWN: Final[dict[str, frozenset[str]]] = {
+    "oneroster": frozenset({"school_ids"}),
+    "edfi": frozenset({
+        "complete", "education_organizations", "roster_from_enrollments", "school_id_format", "school_ids"}),
+    "fhir": frozenset({"complete", "recipients", "referral_codes", "student_number_systems"}),
+    "hl7v2": frozenset({"complete", "ignored_types", "student_number_assigners"}),
+    "yrbs": frozenset(),
+    "wonder": frozenset({"indicator", "title"}),
+}
+# kind → the keys that its feed's file may have: one that nothing reads would be a setting that does nothing.
+SETTINGS: Final[dict[str, frozenset[str]]] = {kind: _EVERY | _OWN.get(kind, _CSV) for kind in KINDS}
