@@ -14,9 +14,10 @@ from wellbridge.privacy.records.anonymise import Hierarchy
 from wellbridge.schemas.errors import ConfigurationError
 
 AGGREGATE, RECORD = "aggregate", "record"
+_COMMON: Final = {"title", "kind", "agreement", "determined_by", "targeted_request"}
 _KEYS: Final = {
-    AGGREGATE: {"title", "kind", "agreement", "min_cell", "measures", "counts"},
-    RECORD: {"title", "kind", "agreement", "k", "columns", "quasi", "weights", "max_suppressed"},
+    AGGREGATE: {*_COMMON, "min_cell", "measures", "counts"},
+    RECORD: {*_COMMON, "k", "columns", "quasi", "weights", "max_suppressed"},
 }
 
 
@@ -57,6 +58,8 @@ class ExtractDefinition:
         quasi: hierarchies of quasi-identifiers; every released quasi-identifier counts, named here or not.
         max_suppressed: greatest share of children left out of the record file.
         weights: how much the recipient needs a column.
+        determined_by: who determined that nobody can be identified in it (34 CFR 99.31(b)(1)); a name or an office.
+        targeted_request: whether who asks is believed to know whom it is about (34 CFR 99.3 (g)); it never leaves.
     """
 
     id: str
@@ -72,6 +75,8 @@ class ExtractDefinition:
     quasi: Mapping[str, Hierarchy] = field(default_factory=dict)
     max_suppressed: float = 0.05
     weights: Mapping[str, float] = field(default_factory=dict)
+    determined_by: str = ""
+    targeted_request: bool = False
 
     @property
     def elements(self) -> set[str]:
@@ -103,6 +108,8 @@ def load_definition(path: Path) -> ExtractDefinition:
     return ExtractDefinition(
         id=path.stem, kind=kind, title=_text(facts, "title", path), agreement=_text(facts, "agreement", path),
         min_cell=int(_number(facts, "min_cell", 0, path)), k=int(_number(facts, "k", 0, path)), **parts,
+        determined_by=_text(facts, "determined_by", path) if "determined_by" in facts else "",
+        targeted_request=_flag(facts, "targeted_request", path),
     )
 
 
@@ -170,6 +177,13 @@ def _text(facts: Mapping[str, Any], name: str, path: Path) -> str:
     value = facts.get(name)
     if not isinstance(value, str) or not value:
         raise _wrong(path, name, "is missing or no text")
+    return value
+
+
+def _flag(facts: Mapping[str, Any], name: str, path: Path) -> bool:
+    value = facts.get(name, False)
+    if not isinstance(value, bool):
+        raise _wrong(path, name, "must be true or false")
     return value
 
 

@@ -31,11 +31,12 @@ from wellbridge.pipelines.extract_definitions import (
 )
 from wellbridge.pipelines.extract_tables import DataFile, aggregate_files, record_file
 from wellbridge.pipelines.measures.registry import MEASURES
+from wellbridge.pipelines.policy.release import Limits, check_release, determination
 from wellbridge.privacy.agreements import Agreement, check_elements, in_force
 from wellbridge.privacy.codes import Crosswalk
 from wellbridge.privacy.formula import neutralise
 from wellbridge.privacy.manifest import NAME, NOTICE, build_manifest, manifest_bytes, read_manifest, verify
-from wellbridge.privacy.policy import policy_hash
+from wellbridge.privacy.rules.book import Book, builtin
 from wellbridge.schemas.errors import ConfigurationError, PrivacyError
 
 DICTIONARY: Final = "data_dictionary.csv"
@@ -84,7 +85,7 @@ class Release:
 
 def build(
     definition: ExtractDefinition, agreement: Agreement, warehouse: Store, crosswalk: Crosswalk, out_dir: Path,
-    now: datetime, *, as_of: date | None = None, record: Record = _unrecorded,
+    now: datetime, *, as_of: date | None = None, record: Record = _unrecorded, rules: Book | None = None,
 ) -> Release:
     """Build a release and publish it in ``out_dir``.
 
@@ -98,23 +99,29 @@ def build(
         as_of: newest day the data speak for; the warehouse's where not given.
         record: called with the release's digest after its re-check and before it appears, so that no folder is out
             that the ledger does not know; a kill between both leaves an event without a folder, which tells nothing.
+        rules: the rules in force at the site; the built-in ones where not given.
 
     Raises:
         PrivacyError: WB-E-040 without an agreement in force, WB-E-041 for an element it does not list, WB-E-042
-            or WB-E-043 when protection is impossible; nothing is written then.
+            or WB-E-043 when protection is impossible, WB-E-071 or WB-E-074 when a rule forbids the release; nothing
+            is written then.
     """
     if definition.agreement != agreement.id:
         raise PrivacyError("WB-E-040", "The extract names another agreement.", f"extracts/{definition.id}.toml")
     in_force(agreement, now, ledger_time(warehouse))
     check_elements(agreement, definition.elements)
+    book = rules or builtin()
+    floor = check_release(definition, agreement, book)
     day = as_of or data_day(warehouse)
-    min_cell = max(agreement.min_cell, definition.min_cell, *(MEASURES[name].min_n for name in definition.measures))
-    k = max(agreement.k, definition.k)
+    least = (MEASURES[name].min_n for name in definition.measures)
+    limits = Limits(
+        max(floor.min_cell, agreement.min_cell, definition.min_cell, *least), max(floor.k, agreement.k, definition.k)
+    )
     if definition.kind == AGGREGATE:
-        files = aggregate_files(warehouse, definition, day, min_cell)
+        files = aggregate_files(warehouse, definition, day, limits.min_cell)
     else:
-        files = [record_file(warehouse, definition, day, k, crosswalk, agreement.id)]
-    return _publish(definition, agreement, files, out_dir, now, day, min_cell, k, record)
+        files = [record_file(warehouse, definition, day, limits.k, crosswalk, agreement.id)]
+    return _publish(definition, agreement, files, out_dir, now, day, limits, book, record)
 
 
 def ledger_time(warehouse: Store) -> datetime | None:
@@ -164,14 +171,16 @@ def _release(path: Path, manifest: Mapping[str, Any], reasons: Mapping[str, Mapp
 
 def _publish(
     definition: ExtractDefinition, agreement: Agreement, files: Sequence[DataFile], out_dir: Path, now: datetime,
-    day: date, min_cell: int, k: int, record: Record,
+    day: date, limits: Limits, book: Book, record: Record,
 ) -> Release:
     contents, formulas = _contents(definition, agreement, files, day)
+    results = {file.name: {"rows": file.frame.height, **file.hidden} for file in files}
     manifest = build_manifest(
         extract=definition.id, title=definition.title, kind=definition.kind, agreement=agreement, now=now,
         files=contents, tables=[_table_facts(file) for file in files], dictionary=DICTIONARY,
-        suppression={file.name: dict(file.hidden) for file in files}, policy_sha256=policy_hash(),
-        code_version=importlib.metadata.version("wellbridge"), min_cell=min_cell, k=k, formulas=formulas,
+        suppression={file.name: dict(file.hidden) for file in files}, policy_sha256=book.digest,
+        code_version=importlib.metadata.version("wellbridge"), min_cell=limits.min_cell, k=limits.k,
+        formulas=formulas, determination=determination(definition, book, now, limits, results),
     )
     name = f"{definition.id}_{manifest['created'][:10]}_{manifest['digest'][:12]}"
     path = _write_whole(out_dir, name, {**contents, NAME: manifest_bytes(manifest)},

@@ -4,7 +4,8 @@ An agreement is a file of ``policy/agreements/``. What it does not say it does n
 that has passed or a column that is not listed refuses the release.
 
 Source: 34 CFR 99.31(a)(6)(iii)(C) (studies: purpose, scope, duration, information, destruction, representatives),
-99.35(a)(3) (audit or evaluation), 99.31(b) (de-identified records), 99.33(e) (a party that redisclosed is barred).
+99.35(a)(3) (audit or evaluation), 99.31(b) (de-identified records), 20 USC 1232g(b)(4)(B) (a party that redisclosed
+is barred). The rules F-03 to F-09 of the book name this file; ``parties`` looks at a recipient's other agreements.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class Agreement:
         elements: columns and measures that may be disclosed.
         min_cell, k: smallest cell and class; at least the built-in floors.
         debarred_until: no release before this day to a party that redisclosed.
+        signed_sha256: of the signed paper; empty where it was not recorded.
+        destroyed_on: day on which the recipient attested destruction; None: not yet.
     """
 
     id: str
@@ -75,6 +78,8 @@ class Agreement:
     min_cell: int = MIN_CELL_FLOOR
     k: int = K_FLOOR
     debarred_until: date | None = None
+    signed_sha256: str = ""
+    destroyed_on: date | None = None
 
     @property
     def citation(self) -> str:
@@ -82,8 +87,12 @@ class Agreement:
         return CITATION[self.basis]
 
     def digest(self) -> str:
-        """Return the SHA-256 of what was agreed."""
-        facts = json.dumps(asdict(self), default=str, sort_keys=True, separators=(",", ":"))
+        """Return the SHA-256 of what was agreed; that the data were destroyed later changes nothing of it."""
+        agreed = asdict(self)
+        del agreed["destroyed_on"]
+        if not agreed["signed_sha256"]:
+            del agreed["signed_sha256"]
+        facts = json.dumps(agreed, default=str, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(facts.encode()).hexdigest()
 
 
@@ -115,10 +124,14 @@ def load_agreement(path: Path) -> Agreement:
     agreement = Agreement(
         **parts, basis=Basis(facts["basis"]),
         min_cell=_floored(facts, "min_cell", MIN_CELL_FLOOR, path), k=_floored(facts, "k", K_FLOOR, path),
-        debarred_until=_day(facts, "debarred_until", path) if facts.get("debarred_until") else None,
+        debarred_until=_optional_day(facts, "debarred_until", path),
+        signed_sha256=_text(facts, "signed_sha256", path) if "signed_sha256" in facts else "",
+        destroyed_on=_optional_day(facts, "destroyed_on", path),
     )
     if not agreement.start <= agreement.end <= agreement.destruction_date:
         raise _refused("An agreement's dates are out of order.", path, "start ≤ end ≤ destruction_date")
+    if agreement.destroyed_on is not None and agreement.destroyed_on < agreement.start:
+        raise _refused("An agreement's dates are out of order.", path, "start ≤ destroyed_on")
     return agreement
 
 
@@ -162,7 +175,7 @@ def in_force(agreement: Agreement, system: datetime, ledger: datetime | None = N
     elif today > agreement.end:
         problem = "has ended"
     elif agreement.debarred_until is not None and today < agreement.debarred_until:
-        problem = "is with a recipient who is debarred (34 CFR 99.33(e))"
+        problem = "is with a recipient who is debarred (20 USC 1232g(b)(4)(B))"
     if problem:
         raise PrivacyError("WB-E-040", f"The agreement {problem}.", f"agreement {agreement.id}")
     return today
@@ -223,6 +236,10 @@ def _day(facts: dict[str, Any], name: str, path: Path) -> date:
     if day is None:
         raise _refused("A day of an agreement is no date.", path, name)
     return day
+
+
+def _optional_day(facts: dict[str, Any], name: str, path: Path) -> date | None:
+    return _day(facts, name, path) if facts.get(name) else None
 
 
 def _floored(facts: dict[str, Any], name: str, floor: int, path: Path) -> int:

@@ -22,14 +22,14 @@ NOTICE: Final = (
     "which they were disclosed, may not disclose them to any other party without prior written consent except as "
     "99.33(b) allows, and must destroy them by the date stated. The recipient shall not try to identify a child, nor "
     "join these data with others for that end. A party that rediscloses improperly may be denied access for at "
-    "least five years (34 CFR 99.33(e))."
+    "least five years (20 USC 1232g(b)(4)(B))."
 )
 
 
 def build_manifest(
     *, extract: str, title: str, kind: str, agreement: Agreement, now: datetime, files: Mapping[str, bytes],
     tables: Sequence[Mapping[str, Any]], dictionary: str, suppression: Mapping[str, Any], policy_sha256: str,
-    code_version: str, min_cell: int, k: int, formulas: Mapping[str, Any],
+    code_version: str, min_cell: int, k: int, formulas: Mapping[str, Any], determination: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the manifest of a release.
 
@@ -38,6 +38,7 @@ def build_manifest(
         tables: for each data file its ``file``, ``kind``, ``columns``, ``rows`` and what re-checking needs.
         suppression: counts of what is hidden; never which of the hidden cells is small.
         formulas: how many cells were prefixed so that no spreadsheet runs them, by file and column.
+        determination: the record of 34 CFR 99.31(b)(1): who, when, method, limits, attacker, results.
     """
     manifest: dict[str, Any] = {
         "format": FORMAT, "extract": extract, "title": title, "kind": kind,
@@ -48,7 +49,7 @@ def build_manifest(
             "destruction_date": agreement.destruction_date.isoformat(), "sha256": agreement.digest(),
         },
         "policy_sha256": policy_sha256, "code_version": code_version,
-        "min_cell": min_cell, "need": str(Need.STRONG), "k": k,
+        "min_cell": min_cell, "need": str(Need.STRONG), "k": k, "determination": dict(determination),
         "tables": [dict(table) for table in tables], "dictionary": dictionary,
         "suppression": dict(suppression), "formula_prefix": PREFIX, "formulas": dict(formulas), "notice": NOTICE,
         "files": {name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}

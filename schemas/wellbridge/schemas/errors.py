@@ -202,6 +202,28 @@ ADVICE: Final[dict[str, Advice]] = {
         "Two runs at once could each load half of a delivery.",
         "Wait for the other run, or stop it; the lock frees itself when its process ends",
     ),
+    "WB-E-070": Advice(
+        "A rule that is not understood would not be kept, so none of the file is used.",
+        "Mend the place named, then: wellbridge policy check",
+    ),
+    "WB-E-071": Advice(
+        "Who is believed to know whom an answer is about would recognise the child however few traits are shown "
+        "(34 CFR 99.3, personally identifiable information (g)).",
+        "Do not release it; ask the parents for consent instead",
+    ),
+    "WB-E-072": Advice(
+        "Who has not destroyed what an earlier agreement gave, or has disclosed it further, receives nothing new "
+        "(34 CFR 99.35(b)(2), 20 USC 1232g(b)(4)(B)).",
+        "Ask the recipient to attest destruction, write the day as destroyed_on into that agreement, then build again",
+    ),
+    "WB-E-073": Advice(
+        "What the rules do not cover is not shown to be safe, so nobody can prove that every rule was kept.",
+        "wellbridge policy explain NAME COLUMN; give the column a class, or mend the setting named",
+    ),
+    "WB-E-074": Advice(
+        "A rule in force forbids this in a release.",
+        "Take it out of the extract's definition; wellbridge policy explain RULE says why",
+    ),
 }
 
 

@@ -85,13 +85,13 @@ def contract_show(name: str, as_json: bool) -> Exit:
 
 
 def _kept(column: Any) -> str:
-    from wellbridge.privacy.policy import WAREHOUSE_CLASSES
+    from wellbridge.privacy.policy import warehouse_classes
 
     if column.ids is not None:
         return f"random {column.key_name}"
     if column.generalise is not None:
         return str(column.generalise)
-    return "as it is" if column.privacy in WAREHOUSE_CLASSES else "nothing"
+    return "as it is" if column.privacy in warehouse_classes() else "nothing"
 
 
 @click.group()
@@ -181,4 +181,11 @@ def _explain(code: str) -> dict[str, str]:
             "why": meaning.text,
             "todo": todo,
         }
-    raise _unknown("code", code, [*RULES, *ADVICE])
+    from wellbridge.privacy.rules.book import builtin
+
+    book = builtin().rules
+    if code in book:
+        one = book[code]
+        todo = f"wellbridge policy explain {code} tells what it applies to, and what keeps it."
+        return {"code": code, "title": one.says, "why": one.citation, "todo": todo}
+    raise _unknown("code", code, [*RULES, *ADVICE, *book])

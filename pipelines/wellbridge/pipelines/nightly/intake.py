@@ -208,7 +208,7 @@ def prepare(night: Night, batch: Batch, chunk: Chunk, *, replay: bool = False, h
     frame = _keyed(night, batch, numbered, contract, contract.columns)
     frame = _hold_orphans(night, batch, chunk.resource, contract, frame, replay=replay, holds=holds)
     _remember_traits(night, contract, frame)
-    known = deidentify(frame, contract)
+    known = deidentify(frame, contract, night.rules)
     if resource.decides:
         _remember_decisions(night, batch, resource, known, replay=replay)
     else:

@@ -17,6 +17,7 @@ from wellbridge.etl.vault import Vault
 from wellbridge.pipelines.nightly.shelf import Shelf
 from wellbridge.pipelines.nightly.tally import Tally
 from wellbridge.pipelines.site import Feed, Site
+from wellbridge.privacy.rules.book import Book, builtin
 from wellbridge.schemas.warehouse import METADATA
 
 TAKEN: Final = "taken"
@@ -47,6 +48,7 @@ class Night:
         tally: the run's counts.
         batches: every delivery known, by batch id: feed, stream, claim, status, run.
         standing: what is known of each subject's consent; see ``privacy.consent``.
+        rules: the rules in force at the site.
     """
 
     site: Site
@@ -60,6 +62,7 @@ class Night:
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
     waiting: list[Waiting] = field(default_factory=list)
     standing: pl.DataFrame = field(default_factory=pl.DataFrame)
+    rules: Book = field(default_factory=builtin)
 
     def load_batches(self) -> None:
         """Read what deliveries the warehouse knows."""

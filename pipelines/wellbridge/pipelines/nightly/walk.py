@@ -26,11 +26,11 @@ from wellbridge.pipelines.nightly.problems import problems
 from wellbridge.pipelines.nightly.run import Progress, RunReport, Wanted
 from wellbridge.pipelines.nightly.shelf import Shelf
 from wellbridge.pipelines.nightly.stores import open_stores, write_event
+from wellbridge.pipelines.policy.site_rules import remember, rules_of
 from wellbridge.pipelines.site import Site
 from wellbridge.pipelines.sources.source import source
 from wellbridge.pipelines.students import derive_students
 from wellbridge.privacy.consent import standing
-from wellbridge.privacy.policy import policy_hash
 from wellbridge.privacy.seal import Sealer, read_key
 from wellbridge.schemas.errors import OUTCOMES, Exit
 from wellbridge.schemas.warehouse import EXTRACT_REFUSAL, METADATA, PERSON_TABLES
@@ -51,12 +51,13 @@ def run_walk(
     Raises:
         SafeError: the run stopped; neither store changed.
     """
+    rules = rules_of(site.root)
     landing = Landing(site.landing, site.work, Sealer(read_key(site.key)))
     landing.clear_work()
     run_id = uuid.uuid4().hex
     started = datetime.now(UTC)
     with open_stores(site, run_id) as (warehouse, vault):
-        night = Night(site, run_id, warehouse, Vault(vault), landing, Shelf(site.work), progress)
+        night = Night(site, run_id, warehouse, Vault(vault), landing, Shelf(site.work), progress, rules=rules)
         touched = _walk(night, arrived, wanted)
         night.tally.check()
         report = _report(night, run_id, wanted)
@@ -71,6 +72,7 @@ def run_walk(
     seen.save()
     reach("seen.saved")
     if touched:
+        remember(site, rules)
         write_private(
             site.manifest, json.dumps({**report.as_dict(), "ended_at": datetime.now(UTC).isoformat()})
         )
@@ -268,7 +270,7 @@ def _write_ledger(night: Night, report: RunReport, started: datetime) -> None:
                     "ended_at": ended.replace(tzinfo=None),
                     "outcome": OUTCOMES[report.exit],
                     "exit_code": int(report.exit),
-                    "policy_hash": policy_hash(),
+                    "policy_hash": night.rules.digest,
                     "code_version": importlib.metadata.version("wellbridge"),
                 }
             ]

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from wellbridge.etl.landing import write_private
 from wellbridge.etl.store import open_store
+from wellbridge.pipelines.policy.site_rules import rules_of
 from wellbridge.pipelines.report.build import build_report
 from wellbridge.pipelines.report.model import SiteReport
 from wellbridge.pipelines.site import Site
@@ -37,8 +38,9 @@ def write_site_report(site: Site) -> Path:
     Raises:
         StoreError: WB-E-050 when there is no warehouse yet.
     """
+    least = max(site.min_cell, rules_of(site.root).number("min_cell"))
     with open_store(site.warehouse, METADATA, read_only=True) as store:
-        page = render_site_report(build_report(store, district=site.district, min_n=site.min_cell))
+        page = render_site_report(build_report(store, district=site.district, min_n=least))
     site.reports.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = site.reports / PAGE
     write_private(path, page)
