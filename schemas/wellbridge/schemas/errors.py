@@ -150,6 +150,10 @@ ADVICE: Final[dict[str, Advice]] = {
         "The delivery cannot be read as the kind its feed declares, so none of its rows was taken.",
         "Ask the partner to send it again; the file is kept under its hash in the landing store",
     ),
+    "WB-E-023": Advice(
+        "A file that is missing, empty or no table holds no record that could be examined or recoded.",
+        "Name a CSV with a header line, or a Parquet file",
+    ),
     "WB-E-030": Advice(
         "Columns that changed name could carry another meaning, so no row of the file was loaded.",
         "Ask the partner, or map the new name in the feed's file, then: wellbridge held release --delivery ID",
@@ -185,6 +189,10 @@ ADVICE: Final[dict[str, Advice]] = {
     "WB-E-046": Advice(
         "Protection rests on cells that add up: a table that does not cannot be examined, so it is not released.",
         "Mend the table: whole counts from zero, each combination once, every margin the sum of its cells",
+    ),
+    "WB-E-047": Advice(
+        "A value that no level covers, or that two branches share, would be shown as it is or hide less than it seems.",
+        "Mend the hierarchy: every value once, as many levels on every line, each label under one parent",
     ),
     "WB-E-050": Advice(
         "The warehouse or vault could not be opened, so nothing was read or written.",
