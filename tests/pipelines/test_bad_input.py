@@ -16,11 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandera.polars
 import pytest
 from click.testing import CliRunner
 
+from wellbridge.etl import vault
 from wellbridge.pipelines.cli.group import cli
-from wellbridge.pipelines.sources import kinds
+from wellbridge.pipelines.nightly import intake, walk
+from wellbridge.pipelines.sources import kinds, partners
 from wellbridge.schemas.errors import OUTCOMES, Exit
 from wellbridge.schemas.rules import RULES
 
@@ -425,6 +428,49 @@ def test_two_days_without_a_row_are_two_deliveries_although_they_are_the_same_by
     assert empty.run().exit == 0
     bare = empty("warehouse", "digest", "--json").document["tables"]
     assert tables["training_attendance"] == bare["training_attendance"]
+
+
+def _broken(*_: object, **__: object) -> None:
+    raise KeyError(CANARY)
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (intake, "parse"), (intake, "validate"), (intake, "deidentify"), (intake, "_hold_duplicates"),
+        (partners, "read_delimited"), (pandera.polars.DataFrameModel, "validate"), (vault.Keys, "keys"),
+        (walk, "link"), (walk, "derive_students"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else one.__name__.rpartition(".")[2],
+)
+def test_a_fault_of_ours_is_no_fault_of_the_partner(
+    door: Door, place: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends the run with 1 and its place, without a word of its text; nothing is held, and the delivery waits."""
+    door.put("staff_training", f"sessions_{DAY}.csv", GOOD, f"T2,{CANARY},{DAY},trauma_informed,2,0.2")
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, _broken)
+        found = door.run()
+        assert (found.exit, found.error["code"]) == (1, "WB-E-001")
+        assert "KeyError" in found.error["where"]
+        assert is_in_five_parts(door("run").stderr, "WB-E-001", 1)
+    assert door.held() == []
+    found = door.run()
+    assert (found.exit, door.counts(found, "staff_training")) == (0, (2, 2, 0))
+
+
+def test_bytes_that_stop_a_reader_hold_their_delivery(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"sessions_{DAY}.csv"
+    door.put("staff_training", name, GOOD)
+
+    def stopped(*_: object, **__: object) -> None:
+        raise UnicodeDecodeError("utf-8", CANARY.encode(), 0, 1, CANARY)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(partners, "read_delimited", stopped)
+        _expect_held_whole(door, "WB-D-007", "WB-E-022", [None], 0, name)
+    found = door("held", "release", "--json")
+    assert (found.exit, door.counts(found, "staff_training")) == (0, (1, 1, 0))
 
 
 # -- deliveries that wait -------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import polars as pl
 from wellbridge.etl.parsing import Split
 from wellbridge.etl.reading import HELD_SCHEMA
 from wellbridge.schemas.contract import Contract
-from wellbridge.schemas.errors import ContractError
+from wellbridge.schemas.errors import SafeError
 
 # pandera's own checks by the start of their names → rule; checks of ours are named by their rule.
 _CHECK_RULES: Final = (
@@ -58,9 +58,7 @@ def _faults(rows: pl.DataFrame, contract: Contract) -> pl.DataFrame:
         return pl.DataFrame(schema={"_index": pl.UInt32, **HELD_SCHEMA})
     placed = cases.join(rows.select("_index", "_file", "_row"), on="_index", how="inner")
     if placed.select("_index").n_unique() < cases.select("_index").n_unique():
-        raise ContractError(
-            "WB-E-022", "A contract failed as a whole, not on rows.", f"contract {contract.name}"
-        )
+        raise _own_fault(contract, "it failed as a whole, not on rows")
     return placed.select("_index", *HELD_SCHEMA)
 
 
@@ -74,15 +72,11 @@ def _failure_cases(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame | No
     except Exception as error:  # any other failure of the validator may quote values too
         failed = type(error).__name__
     if failed:
-        raise ContractError(
-            "WB-E-022", "A contract could not be put to the rows.", f"{contract.name} · {failed}"
-        )
+        raise _own_fault(contract, failed)
     if cases is None:
         return None
     if cases["index"].null_count():
-        raise ContractError(
-            "WB-E-022", "A contract failed as a whole, not on rows.", f"contract {contract.name}"
-        )
+        raise _own_fault(contract, "it failed as a whole, not on rows")
     names = {name: _rule(name) for name in cases["check"].unique()}
     found: pl.DataFrame = cases.select(
         pl.col("index").cast(pl.UInt32).alias("_index"),
@@ -90,6 +84,13 @@ def _failure_cases(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame | No
         pl.col("check").replace_strict(names, return_dtype=pl.String).alias("rule"),
     )
     return found
+
+
+def _own_fault(contract: Contract, failed: str) -> SafeError:
+    """Return the error of a contract that cannot be put to rows: whatever the partner sent, that is ours to mend."""
+    return SafeError(
+        "WB-E-001", "A contract could not be put to the rows.", f"contract {contract.name} · {failed}"
+    )
 
 
 def _rule(check: str) -> str:

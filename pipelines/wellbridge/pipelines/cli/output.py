@@ -18,6 +18,7 @@ from typing import Any, Final, ParamSpec
 import click
 
 from wellbridge.schemas.errors import OUTCOMES, Exit, SafeError
+from wellbridge.schemas.faults import own_fault
 
 P = ParamSpec("P")
 SCHEMA_VERSION: Final = 1
@@ -49,8 +50,8 @@ def document(exit_code: Exit, **facts: Any) -> dict[str, Any]:
 def command(function: Callable[P, Exit]) -> Callable[P, None]:
     """Turn the function's result, or its failure, into messages and the exit code.
 
-    A ``SafeError`` is shown in its five parts; anything else is our bug and shows its type alone, because its text
-    may quote a value.
+    A ``SafeError`` is shown in its five parts; anything else is our bug and shows its type and place alone,
+    because its text may quote a value.
     """
 
     @functools.wraps(function)
@@ -66,7 +67,7 @@ def command(function: Callable[P, Exit]) -> Callable[P, None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(0) from None
         except Exception as error:
-            failure = SafeError("WB-E-001", "Wellbridge met a fault of its own.", _place(error))
+            failure = own_fault(error)
         if failure is not None:
             code = failure.exit
             if options.get("as_json"):
@@ -76,17 +77,6 @@ def command(function: Callable[P, Exit]) -> Callable[P, None]:
         sys.exit(int(code))
 
     return wrapped
-
-
-def _place(error: BaseException) -> str:
-    """Name the type and the line of ours that failed; never the message."""
-    trace, place = error.__traceback__, ""
-    while trace is not None:
-        module = trace.tb_frame.f_globals.get("__name__", "")
-        if module.startswith("wellbridge"):
-            place = f"{module}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return f"{type(error).__name__} · {place}"
 
 
 def show_json(found: dict[str, Any]) -> None:

@@ -6,7 +6,10 @@ last member must leave no half behind. Its prepared rows wait in files of the ni
 
 from __future__ import annotations
 
-import errno
+import gzip
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -25,12 +28,22 @@ from wellbridge.pipelines.sources.source import CONSENT, Resource, Source
 from wellbridge.privacy.policy import deidentify
 from wellbridge.schemas.contract import NAMESPACES, Column, Contract, Kind, Mode
 from wellbridge.schemas.errors import SafeError, StoreError
+from wellbridge.schemas.faults import own_fault
 
 ORPHAN: Final = "WB-R-031"
 DUPLICATE: Final = "WB-R-030"
 KEYS_ONLY: Final = "WB-P-004"
-_MACHINE: Final = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+# What the bytes of a delivery alone can cause while they are read; anything else that goes wrong is not its fault.
+_UNREADABLE: Final = (
+    ValueError,
+    EOFError,
+    OverflowError,
+    RecursionError,
+    struct.error,
+    zlib.error,
+    gzip.BadGzipFile,
+    zipfile.BadZipFile,
+    pl.exceptions.ComputeError,
 )
 
 
@@ -101,10 +114,9 @@ def prepare_delivery(night: Night, feed: Feed, source: Source, delivery: Deliver
     night.vault.store.run("DELETE FROM held_row WHERE batch_id = ?", [delivery.batch_id])
     of_night, night.tally = night.tally, batch.tally
     verdict: Refused | Deferred | None = None
-    is_machine = False
+    failure: SafeError | None = None
     try:
-        source.check(delivery, feed.settings)
-        for chunk in source.read(delivery, feed.settings):
+        for chunk in _chunks(source, delivery, feed):
             prepare(night, batch, chunk)
             night.progress(feed.name, "read", batch.next_id)
         _hold_duplicates(night, batch)
@@ -112,18 +124,14 @@ def prepare_delivery(night: Night, feed: Feed, source: Source, delivery: Deliver
         verdict = refusal
     except SafeError:
         raise
-    except Exception as error:  # a reader's failure may quote what it read
-        verdict = Refused("WB-D-007", file=type(error).__name__)
-        is_machine = isinstance(error, MemoryError) or getattr(error, "errno", None) in _MACHINE
+    except (OSError, MemoryError) as error:
+        failure = _out_of_room(delivery, type(error).__name__)
+    except Exception as error:
+        failure = own_fault(error, f"feed {feed.name}", delivery.name)
     finally:
         night.tally = of_night
-    if is_machine:  # no partner can mend that, and a delivery held for it would not be tried again
-        raise StoreError(
-            "WB-E-050",
-            "The machine could not keep a delivery's rows.",
-            f"feed {feed.name} · {delivery.name} · {verdict.file if isinstance(verdict, Refused) else ''}",
-            todo="Make room (disk, memory, open files), then: wellbridge run",
-        )
+    if failure is not None:  # no partner can mend that, and a delivery held for it would not be tried again
+        raise failure
     if verdict is None:
         reach("intake.prepared")
         night.landing.seal(delivery.batch_id, delivery.files)
@@ -138,6 +146,31 @@ def prepare_delivery(night: Night, feed: Feed, source: Source, delivery: Deliver
     else:
         hold_delivery(night, delivery, verdict)
     return None
+
+
+def _chunks(source: Source, delivery: Delivery, feed: Feed) -> Iterator[Chunk]:
+    """Read a delivery.
+
+    Raises:
+        Deferred, Refused: as its source says; Refused too where its bytes stop a library.
+    """
+    is_readable = True
+    try:
+        source.check(delivery, feed.settings)
+        yield from source.read(delivery, feed.settings)
+    except _UNREADABLE:  # may quote what was read
+        is_readable = False
+    if not is_readable:
+        raise Refused("WB-D-007", delivery.name)
+
+
+def _out_of_room(delivery: Delivery, failed: str) -> StoreError:
+    return StoreError(
+        "WB-E-050",
+        "The machine could not keep a delivery's rows.",
+        f"feed {delivery.feed} · {delivery.name} · {failed}",
+        todo="Make room (disk, memory, open files), then: wellbridge run",
+    )
 
 
 def hold_delivery(night: Night, delivery: Delivery, refusal: Refused) -> None:
