@@ -14,12 +14,11 @@ from typing import Final
 import polars as pl
 import sqlalchemy as sa
 
-from wellbridge.etl.store import Store, columns_sql, quoted
+from wellbridge.etl.store import Store, quoted
 from wellbridge.privacy.policy import check_loadable
 from wellbridge.schemas.warehouse import METADATA
 
 _PROVENANCE: Final = frozenset({"version", "batch_id"})
-_FEW: Final = 200  # distinct texts of a chunk that are worth an Enum
 _LINKED: Final = frozenset({"person_key"})  # follows from subject_key, so a new link is no new content
 
 
@@ -57,16 +56,8 @@ def _without(first: date, last: date, other: Claim) -> list[tuple[date, date]]:
 
 
 def insert(store: Store, table: sa.Table, rows: pl.DataFrame) -> None:
-    """Add rows whose keys are known to be absent.
-
-    Texts of few values (marks, codes, schools) go as Enums, which the store takes a third faster.
-    """
-    few = {name: rows[name].unique().drop_nulls() for name, kind in rows.schema.items() if kind == pl.String}
-    rows = rows.with_columns(
-        pl.col(name).cast(pl.Enum(values)) for name, values in few.items() if 0 < values.len() <= _FEW
-    )
-    names = columns_sql(rows.columns)
-    store.run(f"INSERT INTO {quoted(table.name)} ({names}) SELECT {names} FROM incoming", incoming=rows)
+    """Add rows whose keys are known to be absent."""
+    store.append(table.name, rows)
 
 
 def replace_days(

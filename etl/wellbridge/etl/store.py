@@ -8,7 +8,7 @@ would else leave an empty file that it refuses to open for ever.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,8 @@ from wellbridge.etl.landing import sync
 from wellbridge.schemas.errors import StoreError
 
 MEMORY_LIMIT: Final = "1GB"  # the rest spills to the state folder, so memory stays flat in delivery size
+# Files of our oldest DuckDB: since 1.3 it writes texts in a form that takes a third less time than the default.
+STORAGE_VERSION: Final = "v1.5.0"
 
 
 def quoted(name: str) -> str:
@@ -59,6 +61,15 @@ class Store:
             result = self._execute(sql, parameters).fetchone()
         return int(result[0]) if result and isinstance(result[0], int) else 0
 
+    def append(self, table: str, rows: pl.DataFrame) -> None:
+        """Add rows to a table, column by name.
+
+        Texts go as views, without a copy. Other statements cannot have them so: Arrow would have to compare views.
+        """
+        names = columns_sql(rows.columns)
+        with self._registered({"incoming": rows}, pl.CompatLevel.newest()):
+            self._execute(f"INSERT INTO {quoted(table)} ({names}) SELECT {names} FROM incoming", ())
+
     def frame(self, sql: str, parameters: Sequence[Any] = (), **frames: pl.DataFrame) -> pl.DataFrame:
         """Return a query's rows."""
         with self._registered(frames):
@@ -81,9 +92,11 @@ class Store:
         )
 
     @contextmanager
-    def _registered(self, frames: dict[str, pl.DataFrame]) -> Iterator[None]:
+    def _registered(
+        self, frames: Mapping[str, pl.DataFrame], form: pl.CompatLevel | None = None
+    ) -> Iterator[None]:
         for name, frame in frames.items():
-            self.connection.register(name, frame.to_arrow())
+            self.connection.register(name, frame.to_arrow(compat_level=form))
         try:
             yield
         finally:
@@ -131,6 +144,7 @@ def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     spill = path.parent / "spill"
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": MEMORY_LIMIT,
+        "storage_compatibility_version": STORAGE_VERSION,
         "preserve_insertion_order": "false",
         "temp_directory": str(spill),
         "autoinstall_known_extensions": "false",
@@ -143,6 +157,8 @@ def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         failed = type(error).__name__
     if failed:
         raise StoreError("WB-E-050", "The store cannot be opened.", f"store {path.name} · {failed}")
+    if not read_only:  # the client spins while a second thread works: a third more CPU, and a night is no sooner done
+        connection.execute("SET threads = 1")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
