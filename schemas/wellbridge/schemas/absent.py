@@ -1,0 +1,30 @@
+"""Libraries that another one uses where they are installed, although we need nothing of what it does with them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class _Absent:
+    """A finder that knows its libraries as not installed, and leaves all others to the finders behind it."""
+
+    def __init__(self, libraries: tuple[str, ...]) -> None:
+        self._libraries = libraries
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        """Fail as an import does of a library that is not installed."""
+        if fullname in self._libraries:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+
+@contextmanager
+def absent(*libraries: str) -> Iterator[None]:
+    """Let what is imported in the block do without these libraries, unless they were imported before."""
+    finder = _Absent(libraries)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
