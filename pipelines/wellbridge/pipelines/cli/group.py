@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "measure": ("catalogue:measure", "List or show measures."),
     "warehouse": ("warehouse:warehouse", "Look at the warehouse as a whole."),
     "extract": ("extracts:extract", "Build, verify or list releases."),
+    "policy": ("policy:policy", "Show, check, compare and explain the rules."),
     "privacy": ("privacy:privacy", "De-identify, attack and prove any file, without a site."),
     "report": ("report:report", "Write pages for people."),
     "explain": ("catalogue:explain", "Explain a rule, error or exit code."),

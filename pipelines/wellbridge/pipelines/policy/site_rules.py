@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from wellbridge.etl.landing import write_private
+from wellbridge.etl.store import open_store
 from wellbridge.pipelines.site import Site
 from wellbridge.privacy.rules.book import Book
 from wellbridge.privacy.rules.local import effective
+from wellbridge.schemas.warehouse import METADATA
 
 
 def rules_of(root: Path, on: date | None = None) -> Book:
@@ -47,3 +49,16 @@ def recall(site: Site, digest: str) -> dict[str, Any] | None:
 
 def _path(site: Site, digest: str) -> Path:
     return site.state / "policies" / f"{digest}.json"
+
+
+def last_digest(site: Site) -> str | None:
+    """Return the digest of the rules of the last run; None before the first.
+
+    Raises:
+        StoreError: WB-E-050 when the warehouse cannot be opened.
+    """
+    if not site.warehouse.exists():
+        return None
+    with open_store(site.warehouse, METADATA, read_only=True) as store:
+        found = store.frame("SELECT policy_hash FROM run ORDER BY ended_at DESC LIMIT 1")["policy_hash"].to_list()
+    return str(found[0]) if found else None

@@ -102,6 +102,11 @@ class Rule:
     is_local: bool = False
 
     @property
+    def is_off(self) -> bool:
+        """Whether it applies to nothing until a state's practice or a site turns it on."""
+        return self.limits.get("percent_only") is False
+
+    @property
     def treatment(self) -> Treatment | None:
         """What it does; None where it is a check."""
         return None if self.effect.startswith((REQUIRE, LOG)) else Treatment(self.effect)
@@ -118,7 +123,8 @@ class Rule:
     ) -> bool:
         """Whether the rule applies to a column of that class and these traits that arrived under these laws."""
         return (
-            privacy in self.classes
+            not self.is_off
+            and privacy in self.classes
             and purpose in self.purposes
             and not self.regimes.isdisjoint(regimes)
             and (not self.traits or not self.traits.isdisjoint(traits))
