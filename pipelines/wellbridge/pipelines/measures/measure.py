@@ -13,7 +13,8 @@ denominator, such as a student, a screen or a notice. Its columns, in this order
 
 It may read the warehouse and these relations: ``clock`` (``as_of``, ``year_start``, ``year_end``),
 ``given`` (one column for each parameter), ``learner`` (students: ``person_key, school_id, tier …``),
-``program_homeless`` (``person_key``) and ``counted_service`` (services that count, of the school year).
+``program_homeless`` (``person_key``), ``counted_service`` (services that count, of the school year) and
+``year_attendance`` (attendance of the school year).
 """
 
 from __future__ import annotations

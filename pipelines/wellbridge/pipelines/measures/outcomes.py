@@ -31,8 +31,7 @@ CHRONIC_ABSENCE: Final = Measure(
     WITH part AS (
         SELECT person_key, subject_key, school_id, event_kind, count(*) AS days,
                sum(CAST(coalesce(absent_fraction, 0) AS DECIMAL(9, 4))) AS absent
-        FROM attendance CROSS JOIN clock
-        WHERE event_date BETWEEN clock.year_start AND clock.year_end
+        FROM year_attendance
         GROUP BY person_key, subject_key, school_id, event_kind),
     whole AS (
         SELECT person_key, count(*) AS parts, sum(days) AS days, sum(absent) AS absent FROM part GROUP BY person_key)
@@ -43,12 +42,11 @@ CHRONIC_ABSENCE: Final = Measure(
     FROM (SELECT person_key, days, absent FROM whole WHERE parts = 1
           UNION ALL
           SELECT person_key, count(*) AS days, sum(absent) AS absent
-          FROM (SELECT attendance.person_key, event_date,
+          FROM (SELECT year_attendance.person_key, event_date,
                        max(CAST(coalesce(absent_fraction, 0) AS DECIMAL(9, 4))) AS absent
-                FROM attendance CROSS JOIN clock
-                JOIN whole ON whole.person_key = attendance.person_key AND whole.parts > 1
-                WHERE event_date BETWEEN clock.year_start AND clock.year_end
-                GROUP BY attendance.person_key, event_date) AS absence
+                FROM year_attendance
+                JOIN whole ON whole.person_key = year_attendance.person_key AND whole.parts > 1
+                GROUP BY year_attendance.person_key, event_date) AS absence
           GROUP BY person_key) AS total
     JOIN learner ON learner.person_key = total.person_key
     CROSS JOIN clock CROSS JOIN given
