@@ -40,7 +40,6 @@ FACTS: Final[Mapping[str, str]] = {
     "agreement_lists_it": "an agreement in force lists the element",
     "consent_in_force": "a written consent in force covers it",
     "data_use_agreement": "the recipient signed a data use agreement",
-    "destruction_kept": "the recipient has destroyed what earlier agreements gave it",
     "determination": "the release carries a determination record",
     "evaluation_agreement": "a written agreement for audit or evaluation says all it must",
     "history_examined": "earlier releases were examined together with this one",
