@@ -8,9 +8,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from wellbridge.pipelines.cli.group import cli
 from wellbridge.pipelines.site import init_site, load_site
 from wellbridge.pipelines.synth.generate import generate
 
@@ -88,3 +91,46 @@ def test_a_killed_night_converges(
     state = load_site(tmp_path / "site").state
     assert not list((state / "work").iterdir())
     assert not (state / "vault" / "run-under-way.json").exists()
+
+
+# -- what is read between a kill and the next run ------------------------------------------------------------
+
+
+def _answers(site: Path) -> dict[str, Any]:
+    """What commands that only read say."""
+    found = {}
+    for command in ("status", "held list --all", "held show --all", "runs list", "warehouse digest"):
+        said = CliRunner().invoke(cli, [*command.split(), "--project", str(site), "--json"])
+        assert said.exit_code == 0, said.stderr
+        found[command] = json.loads(said.stdout)
+    return found
+
+
+@pytest.mark.parametrize("point", ["undo.begun", "commit.before", "commit.vault"])
+def test_a_killed_run_that_did_not_commit_is_seen_by_nobody(point: str, two_nights: Path, tmp_path: Path) -> None:
+    shutil.copytree(two_nights, tmp_path / "site")
+    before = _answers(tmp_path / "site")
+    killed = _wellbridge("run", "--project", str(tmp_path / "site"), failpoint=f"{point}:1")
+    assert killed.returncode == -9
+    files = {path: path.read_bytes() for path in (tmp_path / "site" / "state" / "vault").iterdir()}
+    assert _answers(tmp_path / "site") == before
+    assert {path: path.read_bytes() for path in (tmp_path / "site" / "state" / "vault").iterdir()} == files
+
+
+@pytest.mark.parametrize("points", [["commit.both"], ["commit.both", "commit.vault"], ["undo.done", "undo.begun"]])
+def test_a_killed_run_that_committed_is_seen_by_all_and_stays(
+    points: list[str], two_nights: Path, tmp_path: Path
+) -> None:
+    """Also when the next run is killed too: it must not take back what the one before it committed."""
+    site = tmp_path / "site"
+    shutil.copytree(two_nights, site)
+    first = _answers(site)
+    for number, point in enumerate(points):
+        assert _wellbridge("run", "--project", str(site), failpoint=f"{point}:1").returncode == -9
+        if number == 0:
+            committed = _answers(site)
+    assert committed["held list --all"] != first["held list --all"]
+    assert committed["status"]["last_run"]["run_id"] == committed["runs list"]["runs"][-1]["run_id"]
+    assert _answers(site) == committed
+    assert _wellbridge("run", "--project", str(site), "--fail-on", "never").returncode == 99
+    assert _answers(site) == committed

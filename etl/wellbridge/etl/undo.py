@@ -29,16 +29,26 @@ class UndoCopy:
         Args:
             committed: whether the warehouse holds the run of that id.
         """
-        if self._mark.exists():
-            mark = json.loads(self._mark.read_text())
-            if not committed(mark["run_id"]):
-                self._restore(existed=mark["existed"])
+        if self.in_force(committed) != self._store:
+            self._restore()
         self.done()
+
+    def in_force(self, committed: Callable[[str], bool]) -> Path:
+        """Return the file that holds what is in force, without changing anything.
+
+        That is the copy while a run is marked as under way that the warehouse does not hold; there is no such file
+        where there was no store before that run.
+
+        Args:
+            committed: as in ``recover``; asked only where a run is marked.
+        """
+        if not self._mark.exists():
+            return self._store
+        return self._store if committed(json.loads(self._mark.read_text())["run_id"]) else self._copy
 
     def begin(self, run_id: str) -> None:
         """Copy the store aside, then mark the run as under way."""
-        existed = self._store.exists()
-        if existed:
+        if self._store.exists():
             temporary = self._copy.with_suffix(".copying")
             temporary.unlink(missing_ok=True)
             shutil.copyfile(self._store, temporary)
@@ -46,7 +56,7 @@ class UndoCopy:
             sync(temporary)
             temporary.rename(self._copy)
         self._store.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_private(self._mark, json.dumps({"run_id": run_id, "existed": existed}))
+        write_private(self._mark, json.dumps({"run_id": run_id}))
         sync(self._store.parent)
 
     def done(self) -> None:
@@ -54,9 +64,9 @@ class UndoCopy:
         self._mark.unlink(missing_ok=True)
         self._copy.unlink(missing_ok=True)
 
-    def _restore(self, *, existed: bool) -> None:
+    def _restore(self) -> None:
         self._store.with_name(self._store.name + ".wal").unlink(missing_ok=True)
-        if existed:
+        if self._copy.exists():
             shutil.copyfile(self._copy, self._store)
             sync(self._store)
         else:

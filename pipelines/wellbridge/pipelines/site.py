@@ -101,11 +101,6 @@ class Site:
         return self.state / "seen.json"
 
     @property
-    def manifest(self) -> Path:
-        """Small summary of the last run that `status` and completion read."""
-        return self.state / "status.json"
-
-    @property
     def releases(self) -> Path:
         """Where built extracts are published."""
         return self.root / "releases"

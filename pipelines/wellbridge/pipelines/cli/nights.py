@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +219,10 @@ def status(project: Path, as_json: bool) -> Exit:
     from wellbridge.pipelines.nightly.review import held_lines
 
     site = load_site(project)
-    last = json.loads(site.manifest.read_text()) if site.manifest.exists() else None
+    last = None
+    if site.warehouse.exists():
+        with _open_warehouse(project) as warehouse:
+            last = _facts(warehouse, None)
     still = held_lines(site).select("batch_id", "file", "row").n_unique()
     if as_json:
         show_json(document(Exit.DONE, last_run=last, held_open=still))
@@ -229,7 +231,7 @@ def status(project: Path, as_json: bool) -> Exit:
     else:
         click.echo(
             f"Last run {last['run_id']}: {last['outcome']} (exit {last['exit_code']})\n"
-            f"It ended at {last['ended_at'][:19].replace('T', ' ')} UTC.\n"
+            f"It ended at {last['ended_at'].isoformat(' ', 'seconds')} UTC.\n"
         )
         click.echo(table(last["feeds"], _COUNTS))
         click.echo(f"\nHeld since the first run and still open: {still:,}. See: wellbridge held list")
@@ -246,6 +248,19 @@ def _open_warehouse(project: Path) -> Any:
     from wellbridge.schemas.warehouse import METADATA
 
     return open_store(load_site(project).warehouse, METADATA, read_only=True)
+
+
+def _facts(warehouse: Any, run_id: str | None) -> dict[str, Any] | None:
+    """Return a run, the last one without an id, with its counts per feed and its reasons."""
+    found = warehouse.frame(
+        "SELECT * FROM run WHERE ? IS NULL OR run_id = ? ORDER BY started_at DESC LIMIT 1", [run_id, run_id]
+    ).to_dicts()
+    if not found:
+        return None
+    which = [found[0]["run_id"]]
+    feeds = warehouse.frame("SELECT * EXCLUDE run_id FROM run_feed WHERE run_id = ? ORDER BY feed", which)
+    reasons = warehouse.frame("SELECT * EXCLUDE run_id FROM run_reason WHERE run_id = ? ORDER BY ALL", which)
+    return {**found[0], "feeds": feeds.to_dicts(), "reasons": reasons.to_dicts()}
 
 
 @runs.command("list")
@@ -275,22 +290,15 @@ def runs_list(project: Path, as_json: bool) -> Exit:
 def runs_show(run_id: str, project: Path, as_json: bool) -> Exit:
     """Show a run: the identity per feed, and its reasons by rule."""
     with _open_warehouse(project) as warehouse:
-        found = warehouse.frame("SELECT * FROM run WHERE run_id = ?", [run_id]).to_dicts()
-        if not found:
-            raise ConfigurationError(
-                "WB-E-015", "There is no run of that id.", f"run {run_id}", todo="wellbridge runs list"
-            )
-        feeds = warehouse.frame(
-            "SELECT * EXCLUDE run_id FROM run_feed WHERE run_id = ? ORDER BY feed", [run_id]
-        ).to_dicts()
-        reasons = warehouse.frame(
-            "SELECT * EXCLUDE run_id FROM run_reason WHERE run_id = ? ORDER BY ALL", [run_id]
-        ).to_dicts()
-    if as_json:
-        show_json(document(Exit.DONE, run={**found[0], "feeds": feeds, "reasons": reasons}))
-    else:
-        click.echo(
-            f"Run {run_id}: {found[0]['outcome']} (exit {found[0]['exit_code']})\n\n{table(feeds, _COUNTS)}\n"
+        found = _facts(warehouse, run_id)
+    if found is None:
+        raise ConfigurationError(
+            "WB-E-015", "There is no run of that id.", f"run {run_id}", todo="wellbridge runs list"
         )
-        click.echo(_reasons(reasons))
+    if as_json:
+        show_json(document(Exit.DONE, run=found))
+    else:
+        click.echo(f"Run {run_id}: {found['outcome']} (exit {found['exit_code']})\n")
+        click.echo(f"{table(found['feeds'], _COUNTS)}\n")
+        click.echo(_reasons(found["reasons"]))
     return Exit.DONE

@@ -14,7 +14,7 @@ from wellbridge.etl.vault import VAULT
 from wellbridge.pipelines.nightly.mending import ROWS_SCHEMA
 from wellbridge.pipelines.nightly.night import WHOLE_DELIVERY
 from wellbridge.pipelines.nightly.run import Wanted
-from wellbridge.pipelines.nightly.stores import open_stores, write_event
+from wellbridge.pipelines.nightly.stores import open_stores, vault_in_force, write_event
 from wellbridge.pipelines.site import Site
 from wellbridge.schemas.errors import ConfigurationError
 from wellbridge.schemas.warehouse import METADATA
@@ -33,9 +33,10 @@ def held_lines(
     run_id: str | None = None,
 ) -> pl.DataFrame:
     """Return held lines, one for each row, column and rule, in a fixed order."""
-    if not site.vault.exists():
+    path = vault_in_force(site)
+    if not path.exists():
         return pl.DataFrame(schema=dict.fromkeys(_COLUMNS, pl.String) | {"row": pl.Int64})
-    with open_store(site.vault, VAULT, read_only=True) as vault:
+    with open_store(path, VAULT, read_only=True) as vault:
         lines = vault.frame(
             'SELECT batch_id, feed, resource, file, "row", "column", rule, status, reason, run_id FROM held_row'
         )
@@ -102,6 +103,6 @@ def summary(lines: pl.DataFrame) -> list[dict[str, Any]]:
     return (
         lines.group_by("feed", "resource", "rule", "column", "status")
         .agg(pl.struct("batch_id", "file", "row").n_unique().alias("rows"))
-        .sort("feed", "resource", "rule", "column", nulls_last=False)
+        .sort("feed", "resource", "rule", "column", "status", nulls_last=False)
         .to_dicts()
     )

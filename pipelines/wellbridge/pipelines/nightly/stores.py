@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import polars as pl
 
@@ -49,7 +50,25 @@ def settle(site: Site, warehouse: Store) -> UndoCopy:
     """
     undo = UndoCopy(site.vault)
     undo.recover(lambda change: _is_committed(warehouse, change))
+    if site.vault.with_name(site.vault.name + ".wal").exists():
+        # What a killed run committed lies in the vault's log alone; a copy of the file would be without it.
+        with open_store(site.vault, VAULT) as vault:
+            vault.run("CHECKPOINT")
     return undo
+
+
+def vault_in_force(site: Site) -> Path:
+    """Return the file in which the vault may be read; no such file where no change has committed yet.
+
+    A killed change may have left the vault a step ahead of the warehouse until the next one takes it back. Who only
+    reads takes nothing back and reads what was before.
+    """
+
+    def committed(change_id: str) -> bool:
+        with open_store(site.warehouse, METADATA, read_only=True) as warehouse:
+            return _is_committed(warehouse, change_id)
+
+    return UndoCopy(site.vault).in_force(committed)
 
 
 def _is_committed(warehouse: Store, change_id: str) -> bool:

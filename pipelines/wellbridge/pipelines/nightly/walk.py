@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import uuid
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ import polars as pl
 
 from wellbridge.etl.failpoint import reach
 from wellbridge.etl.identity import link
-from wellbridge.etl.landing import Arrival, Landing, SeenFiles, write_private
+from wellbridge.etl.landing import Arrival, Landing, SeenFiles
 from wellbridge.etl.loading import insert, relink
 from wellbridge.etl.vault import Vault
 from wellbridge.pipelines.measures.compute import compute
@@ -73,9 +72,6 @@ def run_walk(
     reach("seen.saved")
     if touched:
         remember(site, rules)
-        write_private(
-            site.manifest, json.dumps({**report.as_dict(), "ended_at": datetime.now(UTC).isoformat()})
-        )
     return report
 
 
