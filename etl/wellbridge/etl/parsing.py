@@ -67,8 +67,8 @@ def _text(rows: pl.DataFrame, column: Column) -> pl.Series:
     name = column.header if column.header in rows.columns else column.name
     if name not in rows.columns:
         return pl.Series(column.name, [None], pl.String).new_from_index(0, rows.height)
-    text = pl.col(name).str.strip_chars()
-    return rows.select(pl.when(text != "").then(text)).to_series()
+    text = rows[name].str.strip_chars()  # once: in an expression that names it twice polars trims twice
+    return text.to_frame().select(pl.when(pl.col(name) != "").then(pl.col(name))).to_series()
 
 
 def _cell(text: pl.Series, column: Column, codes: Mapping[str, str]) -> tuple[pl.Series, pl.Series | None]:

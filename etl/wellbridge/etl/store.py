@@ -16,7 +16,6 @@ from typing import Any, Final
 import duckdb
 import polars as pl
 import sqlalchemy as sa
-from duckdb_engine import Dialect
 from sqlalchemy.schema import CreateTable
 
 from wellbridge.etl.failpoint import reach
@@ -183,6 +182,10 @@ def _create(path: Path, metadata: sa.MetaData) -> None:
 
 def _add_missing_tables(store: Store, metadata: sa.MetaData) -> None:
     present = set(store.frame("SELECT table_name FROM information_schema.tables")["table_name"])
-    for table in metadata.sorted_tables:
-        if table.name not in present:
-            store.run(str(CreateTable(table).compile(dialect=Dialect())))
+    missing = [table for table in metadata.sorted_tables if table.name not in present]
+    if not missing:
+        return
+    from duckdb_engine import Dialect  # noqa: PLC0415 - brings every dialect of SQLAlchemy, and few nights make tables
+
+    for table in missing:
+        store.run(str(CreateTable(table).compile(dialect=Dialect())))

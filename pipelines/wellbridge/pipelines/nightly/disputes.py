@@ -59,9 +59,15 @@ def _disputed(night: Night) -> set[str]:
     claims: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
     for batch_id, row in night.batches.items():
         waits = row["status"] == HELD and row["rule"] == CONFLICT and batch_id not in given_up
-        if (row["status"] == TAKEN or waits) and not _only_decides(night, row):
+        if row["status"] == TAKEN or waits:
             claims[tuple(row[name] for name in _CLAIM)].append(batch_id)
-    return {batch_id for rivals in claims.values() if len(rivals) > 1 for batch_id in rivals}
+    several = (rivals for rivals in claims.values() if len(rivals) > 1)
+    return {
+        batch_id
+        for rivals in several
+        if not _only_decides(night, night.batches[rivals[0]])  # asked of few, because it imports the source
+        for batch_id in rivals
+    }
 
 
 def _only_decides(night: Night, row: Mapping[str, Any]) -> bool:
