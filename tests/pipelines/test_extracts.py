@@ -473,7 +473,7 @@ def test_a_folder_that_is_no_release_is_a_violation(tmp_path: Path):
     ('kind = "record"\nagreement = "a"\ntitle = "t"\ncolumns = ["name"]', "WB-E-015"),
     ('kind = "record"\nagreement = "a"\ntitle = "t"\ncolumns = ["sex"]\nsize = 3', "WB-E-011"),
     ('kind = "record"\nagreement = "a"\ntitle = "t"\ncolumns = ["sex"]\nmax_suppressed = 2', "WB-E-011"),
-    ('kind = "record"\nagreement = "a"\ntitle = "t"\ncolumns = ["sex"]\n[quasi]\nsex = "*"', "WB-E-011"),
+    ('kind = "record"\nagreement = "a"\ntitle = "t"\ncolumns = ["sex"]\n[quasi]\nsex = "*"', "WB-E-047"),
     ('kind = "record"\nagreement = "a"\ncolumns = ["sex"]', "WB-E-011"),
     ('kind = "aggregate"\nagreement = "a"\ntitle = "t"', "WB-E-011"),
     ('kind = "aggregate"\nagreement = "a"\ntitle = "t"\n[measures]\nids = ["nothing"]', "WB-E-015"),

@@ -10,7 +10,7 @@ from typing import Any, Final
 from wellbridge.pipelines.extract_columns import BREAKDOWNS, RECORD_COLUMNS
 from wellbridge.pipelines.measures.registry import MEASURES
 from wellbridge.pipelines.site import read_toml
-from wellbridge.privacy.records.anonymise import Hierarchy
+from wellbridge.privacy.records.hierarchy import Hierarchy, read_levels
 from wellbridge.schemas.errors import ConfigurationError
 
 AGGREGATE, RECORD = "aggregate", "record"
@@ -154,19 +154,9 @@ def _record(facts: Mapping[str, Any], path: Path) -> dict[str, Any]:
         raise _wrong(path, "max_suppressed", "must be a share from 0 to 1")
     return {
         "columns": columns, "max_suppressed": share,
-        "quasi": {name: Hierarchy(_levels(levels, path, name)) for name, levels in quasi.items()},
+        "quasi": {name: read_levels(levels, f"extracts/{path.name} · quasi.{name}") for name, levels in quasi.items()},
         "weights": {name: _number(weights, name, 1, path) for name in weights},
     }
-
-
-def _levels(levels: Any, path: Path, name: str) -> tuple[Any, ...]:
-    fine = isinstance(levels, list) and all(
-        level == "*" or (isinstance(level, dict) and all(isinstance(v, str) for v in level.values()))
-        for level in levels
-    )
-    if not fine:
-        raise _wrong(path, f"quasi.{name}", 'must be a list of maps of values, or "*"')
-    return tuple(levels)
 
 
 def _wrong(path: Path, setting: str, problem: str) -> ConfigurationError:

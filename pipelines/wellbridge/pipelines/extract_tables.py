@@ -15,7 +15,8 @@ from wellbridge.pipelines.extract_definitions import CountSpec, ExtractDefinitio
 from wellbridge.pipelines.measures.measure import Kind
 from wellbridge.pipelines.measures.registry import MEASURES
 from wellbridge.privacy.codes import Crosswalk, replace_keys
-from wellbridge.privacy.records.anonymise import Anonymised, Hierarchy, k_anonymise
+from wellbridge.privacy.records.anonymize import Anonymized, anonymize
+from wellbridge.privacy.records.hierarchy import Hierarchy
 from wellbridge.privacy.tables.cells import CountTable, Protected, add_counts, counts_result, settle_counts
 from wellbridge.privacy.tables.linked import LinkedTables
 from wellbridge.privacy.tables.margins import ALL, crossed
@@ -151,7 +152,7 @@ def record_file(
     refused = store.frame("SELECT person_key FROM extract_refusal")  # before k is measured, not after
     rows = student_rows(store, as_of, definition.columns).join(refused, on="person_key", how="anti")
     quasi = _quasi(definition)
-    found = k_anonymise(
+    found = anonymize(
         rows, quasi=quasi, k=k, max_suppressed=definition.max_suppressed, per_person="person_key",
         weights=definition.weights,
     )
@@ -176,7 +177,7 @@ def _quasi(definition: ExtractDefinition) -> dict[str, Hierarchy]:
             for name in definition.columns if name in classed or name in definition.quasi}
 
 
-def _left_out(found: Anonymised) -> list[tuple[str, str, int | None, str]]:
+def _left_out(found: Anonymized) -> list[tuple[str, str, int | None, str]]:
     recoded = [("column coarsened", name, level, WHY_COLUMN) for name, level in found.node.items() if level]
     return [("children left out", "", found.suppressed, WHY_PERSON), *recoded]
 

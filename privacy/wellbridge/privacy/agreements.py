@@ -20,7 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from wellbridge.privacy.records.anonymise import K_FLOOR
+from wellbridge.privacy.records.anonymize import K_FLOOR
 from wellbridge.privacy.tables.linked import MIN_CELL_FLOOR
 from wellbridge.schemas.errors import PrivacyError
 

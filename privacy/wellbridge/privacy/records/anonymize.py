@@ -86,8 +86,8 @@ class Coded:
 
 
 def anonymize(
-    frame: pl.DataFrame, *, quasi: Mapping[str, Hierarchy], k: int = K_FLOOR, max_suppressed: float = 0.05,
-    per_person: str | None = None, within: Sequence[str] = (), sensitive: Sequence[Sensitive] = (),
+    frame: pl.DataFrame, *, quasi: Mapping[str, Hierarchy], per_person: str | None, k: int = K_FLOOR,
+    max_suppressed: float = 0.05, within: Sequence[str] = (), sensitive: Sequence[Sensitive] = (),
     hierarchies: Mapping[str, Hierarchy] | None = None, weights: Mapping[str, float] | None = None,
     local: bool = False, limits: Limits | None = None, least_k: int = K_FLOOR,
 ) -> Anonymized:
@@ -96,10 +96,10 @@ def anonymize(
     Args:
         frame: quasi-identifiers of any type, missing values are a value; other columns are not touched.
         quasi: the quasi-identifiers with their hierarchies; the school among them where it is released.
-        k: least number of persons in a class (persons, not rows).
-        max_suppressed: greatest share of persons left out, 0 to 1.
         per_person: the column that says whose row it is; None: every row is a person. Rows without a person in it
             are left out.
+        k: least number of persons in a class (persons, not rows).
+        max_suppressed: greatest share of persons left out, 0 to 1.
         within: columns that are shown as they are; k holds within each combination of them.
         sensitive: what every class must keep of a sensitive attribute.
         hierarchies: of sensitive attributes, for the hierarchical distance.

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from collections import Counter
-from itertools import product
-
 import numpy as np
 import polars as pl
 import pytest
 
-from wellbridge.privacy.records.anonymise import ANYTHING, Hierarchy, k_anonymise
+from plain_anonymity import exhaustive, smallest_class
+from wellbridge.privacy.records.anonymize import anonymize
+from wellbridge.privacy.records.hierarchy import ANYTHING, Hierarchy
+from wellbridge.privacy.records.lattice import Limits
 from wellbridge.schemas.errors import PrivacyError
 
 GRADES = Hierarchy(({"06": "6-8", "07": "6-8", "08": "6-8", "09": "9-12", "10": "9-12"}, ANYTHING))
@@ -25,16 +25,18 @@ def children(count: int = 400, seed: int = 1) -> pl.DataFrame:
     })
 
 
-def smallest_class(table: pl.DataFrame, quasi: list[str], person: str = "code") -> int:
-    sequences: dict[str, list[tuple[str, ...]]] = {}
-    for row in table.iter_rows(named=True):
-        sequences.setdefault(row[person], []).append(tuple(row[name] for name in quasi))
-    return min(Counter(tuple(sorted(rows)) for rows in sequences.values()).values())
+def trees(frame: pl.DataFrame, quasi: dict[str, Hierarchy]) -> dict[str, dict[str, list[str]]]:
+    labels = {name: tree.labels(frame[name].unique(), name) for name, tree in quasi.items()}
+    return {name: {row[0]: list(row) for row in found.iter_rows()} for name, found in labels.items()}
+
+
+def smallest(table: pl.DataFrame, quasi: list[str], person: str = "code") -> int:
+    return smallest_class(table.to_dicts(), quasi, person)
 
 
 def test_every_child_is_one_of_k_alike():
-    found = k_anonymise(children(), quasi=QUASI, k=12)
-    assert smallest_class(found.table, list(QUASI)) >= 12
+    found = anonymize(children(), per_person="code", quasi=QUASI, k=12)
+    assert smallest(found.table, list(QUASI)) >= 12
     assert found.table.height == found.persons - found.suppressed
     assert sum(size * classes for size, classes in found.classes.items()) == found.table.height
     assert min(found.classes) >= 12
@@ -42,33 +44,28 @@ def test_every_child_is_one_of_k_alike():
 
 def test_columns_that_are_not_quasi_identifiers_stay_as_they_are_with_their_child():
     frame = children()
-    found = k_anonymise(frame, quasi=QUASI)
+    found = anonymize(frame, per_person="code", quasi=QUASI)
     assert found.table.select("code", "score").equals(
         frame.filter(pl.col("code").is_in(found.table["code"].implode())).select("code", "score"))
 
 
-def test_no_less_lossy_level_keeps_enough_children():
+def test_no_level_loses_less():
     frame = children(seed=5)
-    found = k_anonymise(frame, quasi=QUASI, max_suppressed=0.02)
-    allowed = int(0.02 * found.persons)
-    heights = {name: hierarchy.height for name, hierarchy in QUASI.items()}
-    for levels in product(*(range(height + 1) for height in heights.values())):
-        node = dict(zip(QUASI, levels, strict=True))
-        recoded = frame.select(
-            *(pl.col(name).map_elements(lambda v, h=QUASI[name], at=level: h.at(v, at), return_dtype=pl.String)
-              for name, level in node.items()))
-        left_out = recoded.filter(pl.len().over(list(QUASI)) < 10).height
-        loss = sum(level / heights[name] for name, level in node.items()) / len(node)
-        assert left_out > allowed or loss >= found.loss - 1e-6
+    found = anonymize(frame, per_person="code", quasi=QUASI, max_suppressed=0.02)
+    best = exhaustive(frame.to_dicts(), trees(frame, QUASI), 10, int(0.02 * found.persons))
+    assert best == pytest.approx(found.loss, abs=1e-6)
+    assert found.is_optimal
+    assert found.bound == found.loss
+    assert found.checked < found.nodes
 
 
 def test_rows_of_one_child_count_once():
     # Nine children with eleven rows each: ninety-nine rows alike, nine persons.
     nine = pl.DataFrame({"code": [f"c{n}" for n in range(9) for _ in range(11)], "grade": "06"})
     with pytest.raises(PrivacyError, match="WB-E-043"):
-        k_anonymise(nine, quasi={"grade": GRADES})
+        anonymize(nine, per_person="code", quasi={"grade": GRADES})
     ten = pl.DataFrame({"code": [f"c{n}" for n in range(10)], "grade": "06"})
-    assert k_anonymise(ten, quasi={"grade": GRADES}).classes == {10: 1}
+    assert anonymize(ten, per_person="code", quasi={"grade": GRADES}).classes == {10: 1}
 
 
 def test_a_childs_years_are_one_record():
@@ -77,44 +74,50 @@ def test_a_childs_years_are_one_record():
     years += [(f"c{n:02d}", "2027", "07") for n in range(15, 29)] + [("c29", "2027", "08")]
     frame = pl.DataFrame(years, schema=["code", "year", "grade"], orient="row")
     quasi = {"year": Hierarchy((ANYTHING,)), "grade": Hierarchy((ANYTHING,))}
-    found = k_anonymise(frame, quasi=quasi, max_suppressed=0.05)
+    found = anonymize(frame, per_person="code", quasi=quasi, max_suppressed=0.05)
     assert found.suppressed == 1
     assert "c29" not in found.table["code"].to_list()
-    assert smallest_class(found.table, ["year", "grade"]) >= 10
+    assert smallest(found.table, ["year", "grade"]) >= 10
 
 
 def test_missing_values_are_a_value_like_any_other():
     frame = pl.DataFrame({"code": [f"c{n}" for n in range(25)], "grade": ["06"] * 15 + [None] * 10})
-    found = k_anonymise(frame, quasi={"grade": Hierarchy((ANYTHING,))})
+    found = anonymize(frame, per_person="code", quasi={"grade": Hierarchy((ANYTHING,))})
     assert found.classes == {10: 1, 15: 1}
 
 
 def test_the_file_is_refused_when_even_all_alike_are_too_few():
     with pytest.raises(PrivacyError) as caught:
-        k_anonymise(children(9), quasi=QUASI)
+        anonymize(children(9), per_person="code", quasi=QUASI)
     assert (caught.value.code, caught.value.exit) == ("WB-E-043", 14)
 
 
 def test_a_quasi_identifier_that_may_not_be_coarsened_can_make_the_file_impossible():
     frame = children().with_columns(pl.int_range(pl.len()).alias("seat"))
     with pytest.raises(PrivacyError, match="WB-E-043"):
-        k_anonymise(frame, quasi={"seat": Hierarchy(())})
+        anonymize(frame, per_person="code", quasi={"seat": Hierarchy(())})
 
 
 def test_k_below_the_floor_is_refused():
     with pytest.raises(PrivacyError, match="WB-E-044"):
-        k_anonymise(children(), quasi=QUASI, k=9)
+        anonymize(children(), per_person="code", quasi=QUASI, k=9)
 
 
 def test_a_column_the_recipient_needs_is_coarsened_last():
-    plain = k_anonymise(children(300), quasi=QUASI, max_suppressed=0.0).node
-    weighed = k_anonymise(children(300), quasi=QUASI, max_suppressed=0.0, weights={name: 9.0 for name in QUASI
-                          if plain[name]}).node
-    assert weighed != plain or all(plain[name] == QUASI[name].height for name in QUASI if plain[name])
+    frame = children(300)
+    plain = anonymize(frame, per_person="code", quasi=QUASI, max_suppressed=0.0).node
+    coarsened = next(name for name, level in plain.items() if level)
+    weighed = anonymize(frame, per_person="code", quasi=QUASI, max_suppressed=0.0, weights={coarsened: 99.0}).node
+    assert weighed[coarsened] < plain[coarsened]
 
 
-def test_too_many_levels_are_refused():
-    deep = {f"q{n}": Hierarchy((ANYTHING,) * 6) for n in range(6)}
-    frame = children().with_columns(pl.lit("x").alias(name) for name in deep)
-    with pytest.raises(PrivacyError, match="WB-E-043"):
-        k_anonymise(frame, quasi=deep)
+def test_a_lattice_too_large_to_hold_is_searched_within_the_limits_and_says_what_it_may_have_missed():
+    deep = {f"q{n}": Hierarchy(({"a": "ab", "b": "ab"}, {"ab": "abc", "c": "abc"}, *(ANYTHING,) * 4)) for n in range(9)}
+    draw = np.random.default_rng(3)
+    frame = pl.DataFrame({name: draw.choice(list("abcd"), 500) for name in deep})
+    found = anonymize(frame, per_person=None, quasi=deep, limits=Limits(nodes=60))
+    assert found.nodes == 7 ** 9
+    assert found.checked <= 61
+    assert not found.is_optimal
+    assert 0 <= found.bound <= found.loss
+    assert smallest_class(found.table.to_dicts(), list(deep)) >= 10
