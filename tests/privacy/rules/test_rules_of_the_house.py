@@ -26,7 +26,8 @@ from wellbridge.schemas.errors import ConfigurationError, PrivacyError
 KEPT = {P.KEY, P.QUASI, P.SENSITIVE, P.PLAIN}
 SAMPLES: dict[Any, list[Any]] = {
     pl.String: ["94501", "a", "03601", None], pl.Int64: [1, 2, 3, None], pl.Float64: [0.5, 1.0, 2.0, None],
-    pl.Boolean: [True, False, True, None], pl.Datetime: [None] * 4, pl.Date: [date(2010, 6, 30), date(2026, 7, 1), date(1999, 12, 31), None],
+    pl.Boolean: [True, False, True, None], pl.Datetime: [None] * 4,
+    pl.Date: [date(2010, 6, 30), date(2026, 7, 1), date(1999, 12, 31), None],
 }
 
 
