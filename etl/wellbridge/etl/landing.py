@@ -2,9 +2,6 @@
 
 The same bytes twice under the same name are one delivery. Under another name they are another one: two days without
 a row are the same bytes, and so is a file that was held for its name and comes again with the right one.
-A small stat cache tells files that were taken already without reading them, so that a night with nothing new costs
-next to nothing; the warehouse's ``batch`` table stays the authority.
-This module imports no data library, so that such a night does not pay for one.
 """
 
 from __future__ import annotations
@@ -14,49 +11,22 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from wellbridge.etl.failpoint import reach
+from wellbridge.etl.inbox import Arrival
 from wellbridge.privacy.seal import Sealer, private_file, private_folder
 
-_IGNORED: Final = re.compile(r"^\.|\.(done|part|tmp|filepart|crdownload)$", re.IGNORECASE)
 _DATED: Final = re.compile(
     r"^(?P<stream>.*?)[_-]?(?P<start>\d{4}-\d{2}-\d{2})(?:_(?P<end>\d{4}-\d{2}-\d{2}))?(?:_r(?P<revision>\d+))?$"
 )
 _YEARLY: Final = re.compile(r"^(?P<stream>.*?)[_-]?(?P<year>(?:19|20)\d{2})(?:_r(?P<revision>\d+))?$")
 _NUMBERED: Final = re.compile(r"^(?P<stream>.+)_r(?P<revision>\d+)$")
 _BLOCK_BYTES: Final = 1 << 20
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """A file or folder lying in a feed's inbox.
-
-    ``stat`` tells whether it changed since it was last seen: names, sizes and modification times.
-    """
-
-    feed: str
-    path: Path
-    stat: str
-
-    @property
-    def is_folder(self) -> bool:
-        """Whether the delivery is a folder with members."""
-        return self.path.is_dir()
-
-    def members(self) -> dict[str, Path]:
-        """Return member name → path; a single file is its own member."""
-        if not self.is_folder:
-            return {self.path.name: self.path}
-        return {
-            path.relative_to(self.path).as_posix(): path
-            for path in sorted(self.path.rglob("*"))
-            if path.is_file() and not _IGNORED.search(path.name)
-        }
 
 
 @dataclass(frozen=True)
@@ -92,57 +62,6 @@ def _day(text: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         return None
-
-
-def arrivals(feed: str, inbox: Path) -> Iterator[Arrival]:
-    """Yield what lies in a feed's inbox, in name order."""
-    for path in sorted(inbox.iterdir()):
-        if not _IGNORED.search(path.name) and (path.is_dir() or path.is_file()):
-            yield Arrival(feed, path, _stat(path))
-
-
-def _stat(path: Path) -> str:
-    paths = sorted(path.rglob("*")) if path.is_dir() else [path, path.with_name(path.name + ".done")]
-    facts = [
-        f"{item.name}:{found.st_size}:{found.st_mtime_ns}"
-        for item in paths
-        if item.is_file()
-        for found in [item.stat()]
-    ]
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
-
-
-class SeenFiles:
-    """What each inbox path held when it was last dealt with: a cache, safe to delete."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen: dict[str, str] = _read_json(path)
-
-    def __contains__(self, arrival: Arrival) -> bool:
-        return self._seen.get(self._key(arrival)) == arrival.stat
-
-    def add(self, arrival: Arrival) -> None:
-        """Remember an arrival as dealt with."""
-        self._seen[self._key(arrival)] = arrival.stat
-
-    def save(self) -> None:
-        """Write the cache, whole or not at all."""
-        write_private(self._path, json.dumps(self._seen, sort_keys=True))
-
-    @staticmethod
-    def _key(arrival: Arrival) -> str:
-        return f"{arrival.feed}/{arrival.path.name}"
-
-
-def _read_json(path: Path) -> dict[str, str]:
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text())
-    except ValueError:  # cut off by a crash: it is only a cache
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def write_private(path: Path, text: str) -> None:

@@ -41,7 +41,7 @@ quiet_option = click.option("--quiet", is_flag=True, help="Print nothing on 0 an
 @command
 def plan(select: tuple[str, ...], exclude: tuple[str, ...], project: Path, as_json: bool) -> Exit:
     """Say what a run would take, read-only."""
-    from wellbridge.etl.landing import SeenFiles
+    from wellbridge.etl.inbox import SeenFiles
 
     site = load_site(project)
     feeds = site.select(select, exclude)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -94,6 +93,8 @@ def table(rows: list[dict[str, Any]], columns: list[str] | None = None) -> str:
     numeric = [_is_numeric([row.get(name) for row in rows]) for name in names]
     if sys.stdout.isatty():
         least = [_least(n, [row.get(n) for row in rows], w) for n, w in zip(names, widths, strict=True)]
+        import shutil
+
         widths = _fitted(widths, least, shutil.get_terminal_size().columns)
     lines = [names, ["─" * width for width in widths], *cells]
     return "\n".join(

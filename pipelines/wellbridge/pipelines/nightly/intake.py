@@ -17,7 +17,8 @@ from typing import Final
 import polars as pl
 
 from wellbridge.etl.failpoint import reach
-from wellbridge.etl.landing import Arrival, read_period
+from wellbridge.etl.inbox import Arrival
+from wellbridge.etl.landing import read_period
 from wellbridge.etl.parsing import Split, parse
 from wellbridge.etl.reading import HELD_SCHEMA, Chunk, Deferred, Delivery, Refused
 from wellbridge.etl.validation import validate

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from wellbridge.etl.landing import Arrival, SeenFiles, arrivals
+from wellbridge.etl.inbox import Arrival, SeenFiles, arrivals
 from wellbridge.etl.lock import run_lock
 from wellbridge.pipelines.site import Feed, Site
 from wellbridge.schemas.absent import absent

@@ -12,7 +12,8 @@ import polars as pl
 
 from wellbridge.etl.failpoint import reach
 from wellbridge.etl.identity import link
-from wellbridge.etl.landing import Arrival, Landing, SeenFiles
+from wellbridge.etl.inbox import Arrival, SeenFiles
+from wellbridge.etl.landing import Landing
 from wellbridge.etl.loading import insert, relink
 from wellbridge.etl.vault import Vault
 from wellbridge.pipelines.measures.compute import compute
