@@ -199,6 +199,20 @@ def test_a_name_without_a_date_is_restated_by_a_number(tmp_path: Path) -> None:
     assert _says(site)[1] == []
 
 
+def test_p07_of_two_opt_outs_as_new_the_stricter_holds_in_both_orders(tmp_path: Path) -> None:
+    """The one that never ended, and not the one whose text sorts last."""
+    ended = _text("sis", "optout_2026-10-17.csv", OPT_OUTS, "003,partners,2026-10-01,2026-10-05")
+    holds = _text("sis", "optout-2026-10-17.csv", OPT_OUTS, "003,partners,2026-10-01,")
+    cases = _text("case_management", "cases_2026-10-02.csv", CASES, "003,C1,2026-09-01,,academic,open,x")
+    for number, order in enumerate([(ended, holds), (holds, ended)]):
+        site = init_site(tmp_path / str(number))
+        for paper in (_roster(), cases, *order):
+            _put(site, paper)
+        with open_store(site.warehouse, METADATA, read_only=True) as warehouse:
+            assert warehouse.value("SELECT count(*) FROM case_plan") == 0
+        assert _says(site)[1] == []
+
+
 def _shuffled(site: Site, chance: random.Random) -> None:
     """Deliver everything one to three times, some at a time, in random order."""
     deliveries = [paper for paper in DECK for _ in range(chance.choice([1, 2, 3]))]

@@ -15,6 +15,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from wellbridge.etl.store import Store, columns_sql, quoted
+from wellbridge.privacy.consent import DECISION, strictest
 from wellbridge.schemas.contract import NAMESPACES, TRAITS, Kind
 
 VAULT: Final = sa.MetaData()
@@ -193,6 +194,25 @@ class Vault:
             .unique(["subject_key", "trait"], keep="last", maintain_order=True)
         )
         self.replace("trait", ["subject_key", "trait"], newest)
+
+    def decide(self, decisions: pl.DataFrame) -> int:
+        """Take note of decisions about sharing (columns of ``CONSENT``); return how many changed what is known."""
+        known = self.store.frame(
+            "SELECT t.* FROM consent t SEMI JOIN incoming i ON t.feed = i.feed AND t.consent_id = i.consent_id "
+            "AND t.decision = i.decision",
+            incoming=decisions,
+        )
+        settled = strictest(pl.concat([known, decisions.select(known.columns)], how="vertical_relaxed"))
+        changed = settled.join(known, on=known.columns, how="anti", nulls_equal=True)
+        if changed.height:
+            news = settled.join(changed, on=DECISION, how="semi")
+            self.store.run(
+                "DELETE FROM consent t USING news n WHERE t.feed = n.feed AND t.consent_id = n.consent_id "
+                "AND t.decision = n.decision",
+                news=news,
+            )
+            self.store.run("INSERT INTO consent BY NAME SELECT * FROM news", news=news)
+        return changed.height
 
     def replace(self, table: str, key: Sequence[str], rows: pl.DataFrame) -> int:
         """Upsert versioned rows by key, the highest version winning; return how many changed the table.

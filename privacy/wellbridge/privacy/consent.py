@@ -11,6 +11,9 @@ DENIED: Final = "WB-P-001"
 PART2: Final = "WB-P-002"
 OPTED_OUT: Final = "WB-P-003"
 
+PERMIT: Final = "permit_part2"  # the only decision that allows; every other one refuses
+DECISION: Final = ("feed", "consent_id", "decision")  # what one decision is, whatever its version says
+
 # What is known of a subject: whether everything is denied, whether Part 2 records may be shared, whether the family
 # opted out of sharing with partners. A subject that is absent has said nothing: Part 2 records then stay out.
 STANDING_SCHEMA: Final = {
@@ -19,6 +22,42 @@ STANDING_SCHEMA: Final = {
     "permits_part2": pl.Boolean,
     "is_opted_out": pl.Boolean,
 }
+
+
+def strictest(decisions: pl.DataFrame) -> pl.DataFrame:
+    """Settle what was said about each decision: the newest version counts, of several of one version the strictest.
+
+    A refusal then holds from the first of their starts to the last of their ends, in force if one of them is. A permit
+    holds only while each of them permits, and one that is made out to two persons permits nothing. So the order in
+    which they came does not matter.
+
+    Args:
+        decisions: ``DECISION``, ``subject_key, start_date, end_date, is_active, version``; a start or end that is
+            missing is no bound.
+
+    Returns:
+        The same columns, one row for each decision and subject.
+    """
+    newest = decisions.filter(pl.col("version") == pl.col("version").max().over(DECISION))
+    is_unbounded = {name: pl.col(name).is_null().any() for name in ("start_date", "end_date")}
+    of_one = newest.with_columns((pl.col("subject_key").n_unique().over(DECISION) == 1).alias("is_of_one"))
+    merged = of_one.group_by(*DECISION, "subject_key", "version").agg(
+        pl.when(pl.col("decision").first() == PERMIT)
+        .then(pl.col("start_date").max())
+        .when(~is_unbounded["start_date"])
+        .then(pl.col("start_date").min())
+        .alias("start_date"),
+        pl.when(pl.col("decision").first() == PERMIT)
+        .then(pl.col("end_date").min())
+        .when(~is_unbounded["end_date"])
+        .then(pl.col("end_date").max())
+        .alias("end_date"),
+        pl.when(pl.col("decision").first() == PERMIT)
+        .then((pl.col("is_active") & pl.col("is_of_one")).all())
+        .otherwise(pl.col("is_active").any())
+        .alias("is_active"),
+    )
+    return merged.select(decisions.columns)
 
 
 def standing(consents: pl.DataFrame, subjects: pl.DataFrame, on: date) -> pl.DataFrame:
@@ -39,7 +78,7 @@ def standing(consents: pl.DataFrame, subjects: pl.DataFrame, on: date) -> pl.Dat
     )
     own = in_force.group_by("subject_key").agg(
         (pl.col("decision") == "deny").any().alias("is_denied"),
-        (pl.col("decision") == "permit_part2").any().alias("permits_part2"),
+        (pl.col("decision") == PERMIT).any().alias("permits_part2"),
     )
     opted = (
         in_force.filter(pl.col("decision").is_in(["optout_partners", "optout_all"]))

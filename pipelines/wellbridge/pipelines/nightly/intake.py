@@ -447,9 +447,7 @@ def _remember_decisions(
     decisions = resource.shape(rows)[CONSENT]
     if "consent_key" not in decisions.columns:
         decisions = decisions.with_columns(pl.col("subject_key").alias("consent_key"))
-    changed = night.vault.replace(
-        "consent",
-        ["feed", "consent_id", "decision"],
+    changed = night.vault.decide(
         decisions.select(
             pl.lit(batch.feed.name).alias("feed"),
             pl.col("consent_key").alias("consent_id"),
@@ -460,8 +458,6 @@ def _remember_decisions(
             "is_active",
             "version",
         )
-        .sort("version", "is_active", "end_date", nulls_last=True)  # of two equals the one that never ends
-        .unique(["consent_id", "decision"], keep="last", maintain_order=True),
     )
     loaded = min(changed, rows.height)
     if replay:
