@@ -51,6 +51,7 @@ def examine(root: Path) -> list[Finding]:
         _lock,
         _stores,
         _agreements,
+        _rules,
     )
     for check in checks:
         findings.extend(check(site))
@@ -193,6 +194,18 @@ def _agreements(site: Site) -> Iterator[Finding]:
         yield Finding("agreements", WARN, "none, so no extract can leave", "Add policy/agreements/NAME.toml")
     else:
         yield Finding("agreements", OK, f"{len(files)} on file")
+
+
+def _rules(site: Site) -> Iterator[Finding]:
+    from wellbridge.pipelines.policy.check import check_site
+
+    checked = check_site(site.root)
+    for violation in checked.violations:
+        error = violation.error
+        yield Finding("rules", FAIL, f"{error.what} {error.where}", error.todo, error.exit)
+    if not checked.violations:
+        counts = checked.counts
+        yield Finding("rules", OK, f"{counts['rules']} rules kept; {counts['columns']} columns, none without a rule")
 
 
 def verdict(findings: list[Finding]) -> Exit:

@@ -41,13 +41,15 @@ def policy_show(rules: tuple[str, ...], regime: str | None, privacy: str | None,
     In a site's folder its own rules are among them.
     """
     from wellbridge.pipelines.policy import words
+    from wellbridge.pipelines.policy.coverage import coverage
     from wellbridge.pipelines.policy.explain import rule_facts, status
 
     book = _book(project)
     found = [_rule(name, book) for name in rules] or list(book.rules.values())
     found = _selected(found, regime, privacy)
     if as_json:
-        facts = [rule_facts(rule, book) for rule in found]
+        lines = coverage(book)
+        facts = [rule_facts(rule, lines) for rule in found]
         show_json(document(Exit.DONE, rules=facts, policy_sha256=book.digest, profile=book.profile))
         return Exit.DONE
     click.echo(table([
@@ -104,13 +106,14 @@ def policy_explain(name: str, column: str | None, project: Path, as_json: bool) 
     A column is named by its contract and its name or the source's header, by its warehouse table, or as one of
     an extract.
     """
+    from wellbridge.pipelines.policy.coverage import coverage
     from wellbridge.pipelines.policy.explain import find_column, reasons, rule_facts
 
     book = _book(project)
     if column is None and "." in name:
         name, _, column = name.rpartition(".")
     if column is None:
-        facts = rule_facts(_rule(name, book), book)
+        facts = rule_facts(_rule(name, book), coverage(book))
         if as_json:
             show_json(document(Exit.DONE, **facts))
         else:

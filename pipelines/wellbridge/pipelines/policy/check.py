@@ -19,8 +19,8 @@ from wellbridge.privacy.rules.book import Book, builtin
 from wellbridge.schemas.errors import Exit, PrivacyError, SafeError, VerifyError
 
 T = TypeVar("T")
-# Which exit a check ends with when several things are wrong: what makes the others uncertain comes first.
-_ORDER: Final = (Exit.CONFIGURATION, Exit.PRIVACY, Exit.VERIFY)
+# Which exit a check ends with when several things are wrong: what the others follow from comes first.
+_ORDER: Final = (Exit.CONFIGURATION, Exit.VERIFY, Exit.PRIVACY)
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ class Reason:
         }
 
 
-def rule_facts(rule: Rule, book: Book) -> dict[str, Any]:
-    """Return everything about a rule, in words."""
+def rule_facts(rule: Rule, lines: Iterable[Line]) -> dict[str, Any]:
+    """Return everything about a rule, in words; ``lines`` are all columns, to count those that meet it."""
     return {
         "rule": rule.id, "law": rule.law, "citation": rule.citation, "says": rule.says,
         "asks": words.effect(rule), "applies_to": words.scope(rule),
@@ -43,7 +43,7 @@ def rule_facts(rule: Rule, book: Book) -> dict[str, Any]:
         "shown_by": f"{rule.test}…" if rule.test else "", "origin": "local" if rule.is_local else "built-in",
         "columns": sum(
             any(rule.id in one.met or rule.id in one.deciding for one in line.outcomes.values())
-            for line in coverage(book)
+            for line in lines
         ),
     }
 
