@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
-from wellbridge.pipelines.cli.group import main
+from wellbridge.schemas.imports import undisturbed
+
+with undisturbed():
+    from wellbridge.pipelines.cli.group import main
 
 __all__ = ["main"]

@@ -11,6 +11,7 @@ import click
 
 from wellbridge.pipelines.cli.output import document, show_json
 from wellbridge.schemas.errors import UsageError
+from wellbridge.schemas.imports import undisturbed
 
 # command → ("module:attribute", one line of help). A test compares the lines with the commands' own help.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -96,7 +97,8 @@ class LazyGroup(click.Group):
             hint = f" Did you mean {', '.join(near)}?" if near else ""
             raise click.UsageError(f"No such command {cmd_name!r}.{hint}", ctx)
         module, attribute = self.known[cmd_name][0].split(":")
-        found: click.Command = getattr(import_module(f"wellbridge.pipelines.cli.{module}"), attribute)
+        with undisturbed():
+            found: click.Command = getattr(import_module(f"wellbridge.pipelines.cli.{module}"), attribute)
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from wellbridge.etl.inbox import Arrival, SeenFiles, arrivals
 from wellbridge.etl.lock import run_lock
 from wellbridge.pipelines.site import Feed, Site
-from wellbridge.schemas.absent import absent
 from wellbridge.schemas.errors import OUTCOMES, Exit
+from wellbridge.schemas.imports import absent, undisturbed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -98,6 +98,7 @@ def run_night(
             return RunReport(run_id="", exit=Exit.NOTHING_NEW)
         # pandera and DuckDB look for both, and importing them takes longer than loading 200,000 rows.
         with absent("pandas", "hypothesis"):
-            from wellbridge.pipelines.nightly.walk import run_walk
+            with undisturbed():
+                from wellbridge.pipelines.nightly.walk import run_walk
 
             return run_walk(site, arrived, seen, wanted or Wanted(), progress)

@@ -1,7 +1,8 @@
-"""Libraries that another one uses where they are installed, although we need nothing of what it does with them."""
+"""Importing libraries for less: without others that they look for, and without a search for garbage meanwhile."""
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,3 +29,15 @@ def absent(*libraries: str) -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(finder)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Import in the block without the garbage collector, a tenth of the time: what modules make stays."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
