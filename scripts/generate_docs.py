@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from wellbridge.pipelines.cli.group import COMMANDS
+from wellbridge.pipelines.policy import words
+from wellbridge.privacy.rules.book import builtin
+from wellbridge.privacy.rules.rule import Rule
+from wellbridge.privacy.rules.states import all_bands, profiles
+from wellbridge.privacy.rules.strictness import DIRECTIONS, Treatment
 from wellbridge.schemas.errors import ADVICE, MEANINGS, OUTCOMES, SafeError
 from wellbridge.schemas.rules import RULES
 
@@ -77,6 +82,80 @@ def errors() -> str:
     )
 
 
+LAWS: Final = {
+    "HOUSE": "The house: the default, and what may be done at all",
+    "FERPA": "FERPA, 34 CFR Part 99",
+    "PTAC": "Privacy Technical Assistance Center, guidance",
+    "NCES": "NCES 2011-603 and EDFacts, published tables",
+    "HIPAA": "HIPAA, 45 CFR 164.514",
+    "PART2": "42 CFR Part 2",
+    "MCKINNEY-VENTO": "McKinney-Vento Act",
+    "IDEA": "IDEA, confidentiality",
+}
+
+
+def policy() -> str:
+    """Return the page of the rule book."""
+    book = builtin()
+    parts = [
+        f"# The rule book\n\n{NOTE}\n"
+        "What the law and the house ask of columns, rows, cells, agreements and releases, as data: "
+        "`privacy/wellbridge/privacy/rules/book.toml`. Facts of law in our own words; legal text needs counsel. "
+        "`wellbridge policy explain RULE` tells more, `wellbridge policy coverage --html FILE` shows every column.\n\n"
+        "Where several rules meet, the strictest treatment wins, every check stays, and every limit takes its "
+        "strictest value. What no rule allows is not done.\n"
+    ]
+    for law, title in LAWS.items():
+        rows = (_rule_line(rule) for rule in book.rules.values() if rule.law == law)
+        parts.append(f"## {title}\n\n" + table(("Rule", "Says", "Asks", "Of", "Kept by", "Not done yet"), rows))
+    return "\n".join([*parts, _strictness(), _own_rules(), _states()])
+
+
+def _rule_line(rule: Rule) -> tuple[str, ...]:
+    doubt = f"<br>**Not verified:** {rule.doubt}" if rule.doubt else ""
+    asks = words.effect(rule) + (f"<br>{words.limits(rule.limits)}" if rule.limits else "")
+    kept = ", ".join(words.file(path) for path in rule.kept_by)
+    return (rule.id, f"{rule.says}<br>{rule.citation}{doubt}", asks, words.scope(rule), kept, rule.missing)
+
+
+def _strictness() -> str:
+    order = " < ".join(f"`{treatment}`" for treatment in Treatment)
+    limits = table(("Limit", "Which way it becomes stricter"), DIRECTIONS.items())
+    return f"## Strictness\n\nTreatments, the least strict first: {order}.\n\n{limits}"
+
+
+def _own_rules() -> str:
+    return (
+        "## A site's own rules\n\n"
+        "`policy/rules.toml` of a site names a state (`profile = \"DE\"`), tightens rules (`[tighten.N-01]` with "
+        "limits, a stricter `effect`, or a wider `classes`, `regimes` or `purposes`), and adds rules (`[[rule]]`, ids "
+        "beginning with `L-`, fields as in `book.toml`). Anything looser is refused, all of it at once and by name "
+        "(WB-E-044, exit 14); what is not understood is refused too (WB-E-070, exit 10). Rows that were loaded before "
+        "a rule changed stay as they were loaded. `wellbridge policy check` looks before a night does.\n"
+    )
+
+
+def _states() -> str:
+    states = (
+        (one.id, one.title, str(one.min_n_report), str(one.min_n_account or ""), one.zero_rule, one.complement,
+         one.bands, "yes" if one.percent_only else "no", one.symbol, one.source, one.doubt)
+        for one in profiles().values()
+    )
+    ranges = (
+        (name, str(row.least), str(row.greatest or ""), f"{row.end} %" if row.step else "hidden",
+         f"{row.step} %" if row.step else "", bands.source, bands.doubt)
+        for name, bands in all_bands().items() for row in bands.rows
+    )
+    return (
+        "## States\n\nOf a state's practice the least cell and *percentages only* are enforced, where they are "
+        "stricter. The rest is data for those who publish.\n\n"
+        + table(("State", "Name", "Least n shown", "Least n for accountability", "Nobody", "Also hidden", "Ranges",
+                 "Percentages only", "Symbol", "Source", "Not verified"), states)
+        + "\n## Ranges of percentages\n\n"
+        + table(("Ranges", "n from", "n to", "At most, at least", "Steps between", "Source", "Not verified"), ranges)
+    )
+
+
 def index() -> str:
     """Return the page that leads to the others."""
     commands = table(
@@ -92,6 +171,7 @@ def index() -> str:
         "- [Synthetic district](synth.md): what `wellbridge synth` makes, and the truth beside it\n"
         "- [Measures](measures.md): what is measured, of whom, from what\n"
         "- [Rules](rules.md): why a row or a delivery is held or removed\n"
+        "- [The rule book](policy.md): what law and house ask of every column, and how a site makes it stricter\n"
         "- [Errors](errors.md): every error code and what to do\n"
         "- [Exit codes](exit-codes.md): what a scheduler sees\n"
         "- [Words](../GLOSSARY.md): one meaning each\n"
@@ -103,7 +183,8 @@ def index() -> str:
 
 def pages() -> dict[str, str]:
     """Return every made page: file name → content."""
-    return {"exit-codes.md": exit_codes(), "rules.md": rules(), "errors.md": errors(), "index.md": index()}
+    return {"exit-codes.md": exit_codes(), "rules.md": rules(), "errors.md": errors(), "index.md": index(),
+            "policy.md": policy()}
 
 
 def main() -> int:

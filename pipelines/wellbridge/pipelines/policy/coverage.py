@@ -134,7 +134,8 @@ def _of_extracts(book: Book) -> Iterator[Line]:
         ("The child's code", book.facts_by_name("code", PrivacyClass.KEY), (Purpose.RECORD,))
     ]
     for name, column in RECORD_COLUMNS.items():
-        purposes = (Purpose.RECORD, Purpose.AGGREGATE) if column.of is None else (Purpose.RECORD,)
+        tables = (Purpose.AGGREGATE,) if column.of is None else ()
+        purposes: tuple[Purpose, ...] = (Purpose.RECORD, *tables)
         columns.append((column.meaning, book.facts_by_name(name, column.privacy), purposes))
     for name, measure in MEASURES.items():
         facts = book.facts_by_name(name, PrivacyClass.SENSITIVE)
