@@ -200,10 +200,11 @@ def test_utf16_and_nul_bytes_are_refused_before_any_row(path: Path, content: byt
 
 
 @pytest.mark.parametrize(("header", "at_fault"), [
-    ("a,b", ["c"]), ("a,b,x", ["c", "x"]), ("a,b,c,x", ["x"]), ("a,b,c,a", ["a"]), ("a,b,C", ["c", "C"]),
+    ("a,b", ["c"]), ("a,b,x", ["c", "column 3"]), ("a,b,c,x", ["column 4"]), ("a,b,c,a", ["a"]),
+    ("a,b,C", ["c", "column 3"]), ("a,x,b,y,c,x", ["column 2", "column 4", "column 6"]),
     ("a,b,c,", ["column 4"]), ("a,b,c,2008-01-02", ["column 4"]), ("a,b,c,x@y.org", ["column 4"]),
 ])
-def test_header_drift_names_the_headers_and_counts_the_rows(
+def test_header_drift_names_our_headers_and_the_places_of_others_and_counts_the_rows(
     path: Path, header: str, at_fault: list[str]
 ) -> None:
     refused = refusal(path, f'{header}\n1,2,"3\n"\n4,5,6\n', ["a", "b", "c"])
@@ -212,7 +213,7 @@ def test_header_drift_names_the_headers_and_counts_the_rows(
 
 def test_a_first_row_that_is_no_header_is_never_quoted(path: Path) -> None:
     refused = refusal(path, "Maria,Lopez,2011-01-02\nJo,Doe,2012-02-03\n", ["first", "last", "birth"])
-    assert refused.columns == ("first", "last", "birth")
+    assert refused.columns == ("first", "last", "birth", "column 1", "column 2", "column 3")
     assert "Maria" not in repr(refused) + str(vars(refused))
 
 

@@ -138,7 +138,9 @@ def test_an_export_without_rows_or_footer_is_read_as_such(path: Path) -> None:
 def test_two_columns_of_one_name_are_refused(path: Path) -> None:
     with pytest.raises(Refused) as caught:
         export(path, "Deaths\tDeaths", "1\t2", "---")
-    assert (caught.value.rule, caught.value.columns, caught.value.rows) == ("WB-D-003", ("Deaths",), 1)
+    assert (caught.value.rule, caught.value.columns, caught.value.rows) == (
+        "WB-D-003", ("column 1", "column 2"), 1
+    )
 
 
 @needs_data

@@ -339,8 +339,8 @@ def test_utf_16_is_held_whole_and_loads_from_a_file_sent_anew(door: Door) -> Non
 @pytest.mark.parametrize(
     ("header", "columns", "mend"),
     [
-        (HEADER.replace("hours", "clock hours"), ["clock hours", "hours"], 'rename = {"clock hours" = "hours"}'),
-        (HEADER + ",mood", ["mood"], 'extra = ["mood"]'),
+        (HEADER.replace("hours", "clock hours"), ["column 5", "hours"], 'rename = {"clock hours" = "hours"}'),
+        (HEADER + ",mood", ["column 7"], 'extra = ["mood"]'),
     ],
     ids=["renamed", "extra"],
 )
@@ -387,6 +387,16 @@ def test_a_file_without_its_header_names_no_cell(door: Door) -> None:
     found = door.run()
     assert (found.exit, found.error["code"]) == (12, "WB-E-030")
     assert {line[4] for line in door.held()} == {"WB-D-003"}
+
+
+@pytest.mark.parametrize("place", range(1, 7))
+def test_a_value_among_the_headers_is_told_by_its_place(door: Door, place: int) -> None:
+    """Also where all the others are ours: half a header row was lost, or a line of data slipped up."""
+    headers = HEADER.split(",")
+    missing, headers[place - 1] = headers[place - 1], CANARY
+    door.put("staff_training", f"sessions_{DAY}.csv", GOOD, header=",".join(headers))
+    columns = sorted([f"column {place}", missing])
+    _expect_held_whole(door, "WB-D-003", "WB-E-030", list(columns), 1, f"sessions_{DAY}.csv")
 
 
 def test_a_file_held_for_its_name_loads_under_the_right_one(door: Door) -> None:

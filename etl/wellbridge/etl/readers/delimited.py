@@ -18,9 +18,6 @@ from wellbridge.etl.readers.text_source import open_text
 from wellbridge.etl.reading import CHUNK_ROWS, Refused
 
 MAX_COLUMNS: Final = 10_000
-MAX_NAME: Final = 128  # characters of a header that may be named in a message
-
-
 
 @dataclass(frozen=True)
 class Dialect:
@@ -150,34 +147,27 @@ def _names(grammar: Grammar, data: bytes) -> tuple[int, list[str] | None]:
 def _drift(
     found: Sequence[str], headers: Sequence[str], extra: Collection[str], optional: Collection[str]
 ) -> list[str] | None:
-    """Return the headers at fault (maybe none may be named), or None when the header is the contract's."""
+    """Return the headers at fault, or None when the header is the contract's.
+
+    Only names that are declared are told. Any other header is told by its place: where a file has no header row, what
+    stands there is a person's data.
+    """
     allowed = {*headers, *optional}
     missing = [header for header in headers if header not in found and header not in optional]
-    unknown = [header for header in found if header not in allowed and not _matches(header, extra)]
+    unknown = [place for place, header in enumerate(found, 1) if header not in allowed and not _matches(header, extra)]
     doubled = [header for header in dict.fromkeys(found) if header in allowed and found.count(header) > 1]
     if not (missing or unknown or doubled):
         return None
-    return [*missing, *doubled, *_nameable(unknown, found, allowed)]
+    return [*missing, *doubled, *map(place_name, unknown)]
+
+
+def place_name(place: int) -> str:
+    """Return what stands for a header that may not be told, by its place from 1."""
+    return f"column {place}"
 
 
 def _matches(header: str, patterns: Collection[str]) -> bool:
     return any(fnmatchcase(header, pattern) for pattern in patterns)
-
-
-def _nameable(unknown: Sequence[str], found: Sequence[str], allowed: set[str]) -> list[str]:
-    """Name unknown headers, unless the row may be no header at all: then its cells are values.
-
-    A row counts as a header when at least half of the contract's names stand in it. A name that does not
-    look like one is given by its place, so that a person's data in a header never reaches a message.
-    """
-    if 2 * len(allowed.intersection(found)) < len(allowed):
-        return []
-    return [header if _looks_like_name(header) else f"column {found.index(header) + 1}"
-            for header in dict.fromkeys(unknown)]
-
-
-def _looks_like_name(header: str) -> bool:
-    return bool(header) and len(header) <= MAX_NAME and header[0].isalpha() and "@" not in header
 
 
 # -- rows --------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from wellbridge.etl.readers.delimited import TAB, read_header, read_records
+from wellbridge.etl.readers.delimited import TAB, place_name, read_header, read_records
 from wellbridge.etl.readers.text_source import open_text
 from wellbridge.etl.reading import Refused
 
@@ -60,7 +60,7 @@ def read_wonder(path: Path, *, name: str) -> WonderExport:
 def _table(data: bytes, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     header, rest = read_header(iter([data]), TAB)
     if not header or len(set(header)) < len(header):
-        doubled = [column for column in dict.fromkeys(header) if header.count(column) > 1]
+        doubled = [place_name(place) for place, column in enumerate(header, 1) if header.count(column) > 1]
         raise Refused("WB-D-003", name, doubled, max(data.count(b"\n") - 1, 0))
     chunks = list(read_records(iter([rest]), name=name, found=header, headers=header, dialect=TAB))
     rows, held = (pl.concat(frames) for frames in zip(*chunks, strict=True))

@@ -223,7 +223,9 @@ def _compare(package: Package, label: str, modes: Mapping[str, str], files: froz
         member = name.removesuffix(".csv")
         if name != MANIFEST and (member not in files or not name.endswith(".csv")):
             raise Refused("WB-D-006", f"{label}/{name}")
-    wrong = [f"file.{member}" for member, mode in modes.items() if mode not in MODES or member not in files]
+    if not modes.keys() <= files:  # such a name is the file's own text, so it is not told
+        raise Refused("WB-D-007", f"{label}/{MANIFEST}")
+    wrong = [f"file.{member}" for member, mode in modes.items() if mode not in MODES]
     declared = {f"{member}.csv" for member, mode in modes.items() if mode != "absent"} | {MANIFEST}
     differing = sorted(declared.symmetric_difference(package.names))
     if wrong or differing:
