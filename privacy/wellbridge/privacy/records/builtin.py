@@ -191,6 +191,6 @@ def _age_on(as_of: date, top: int) -> Callable[[pl.Series], pl.Series]:
     return _rule(of)
 
 
-BUILT_IN: Final[Mapping[str, Callable[[], Hierarchy]]] = {
-    "dates": dates, "years": years, "ages": ages, "zips": zips, "races": races,
+BUILT_IN: Final[Mapping[str, Callable[..., Hierarchy]]] = {
+    "dates": dates, "years": years, "ages": ages, "birth_dates": birth_dates, "zips": zips, "races": races,
 }

@@ -65,9 +65,9 @@ def numbered(column: pl.Series, hierarchy: Hierarchy) -> tuple[Ladder, Ints]:
         ConfigurationError: WB-E-047 when a value is not in the hierarchy.
     """
     text = column.cast(pl.String)
-    present = text.unique().sort(nulls_last=True)
+    present = _in_order(text.unique())
     labels = hierarchy.labels(present, column.name)
-    ordered = labels.with_row_index("place").sort(list(reversed(labels.columns)))
+    ordered = labels.with_row_index("place").sort([*reversed(labels.columns[1:]), "place"])
     place = np.empty(len(present), dtype=np.int64)
     place[ordered["place"].to_numpy()] = np.arange(len(present))
     levels = [ordered[name] for name in labels.columns]
@@ -83,6 +83,15 @@ def number_all(frame: pl.DataFrame, quasi: Mapping[str, Hierarchy]) -> tuple[lis
     """Number every quasi-identifier of a frame; see ``numbered``."""
     pairs = [numbered(frame[name], hierarchy) for name, hierarchy in quasi.items()]
     return [ladder for ladder, _ in pairs], [rows for _, rows in pairs]
+
+
+def _in_order(values: pl.Series) -> pl.Series:
+    """Sort distinct values: numbers by size, whatever their type in the file, all else as text; null is the last."""
+    sizes = values.cast(pl.Float64, strict=False)
+    if sizes.null_count() > values.null_count():
+        return values.sort(nulls_last=True)
+    return values.gather(pl.DataFrame([sizes.alias("size"), values.alias("text")]).select(
+        pl.arg_sort_by("size", "text", nulls_last=True)).to_series())
 
 
 def _runs(labels: pl.Series) -> Ints:

@@ -1,0 +1,125 @@
+"""Record files on disk: any CSV or Parquet in, a private file out, whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from wellbridge.privacy.formula import neutralise
+from wellbridge.privacy.seal import private_file
+from wellbridge.schemas.errors import ConfigurationError, SourceError
+
+_DELIMITERS: Final = (",", ";", "\t", "|")
+_PARQUET: Final = b"PAR1"
+_HEADER_BYTES: Final = 1 << 16
+
+
+@dataclass(frozen=True)
+class RecordFile:
+    """A file that was read.
+
+    Attributes:
+        name: its name without folder.
+        frame: its rows; of a CSV all columns are text.
+        delimiter: of a CSV; a comma for Parquet.
+    """
+
+    name: str
+    frame: pl.DataFrame
+    delimiter: str
+
+
+def read_records(path: Path) -> RecordFile:
+    """Read a CSV with a header line, its delimiter found there, or a Parquet file.
+
+    Raises:
+        SourceError: WB-E-023 when it is missing, empty, or no such file.
+    """
+    head = _head(path)
+    if head is None:
+        raise _unreadable("There is no such file, or it cannot be opened.", path)
+    if not head:
+        raise _unreadable("The file is empty.", path)
+    delimiter = ","
+    if not head.startswith(_PARQUET):
+        delimiter = _delimiter(head, path)
+    frame = None
+    try:
+        if head.startswith(_PARQUET):
+            frame = pl.read_parquet(path)
+        else:
+            frame = pl.read_csv(path, separator=delimiter, infer_schema=False, raise_if_empty=False)
+    except (pl.exceptions.PolarsError, OSError, UnicodeError):
+        frame = None  # what polars says may quote a cell
+    if frame is None:
+        raise _unreadable("The file is no table: lines of different length, broken quotes, or not UTF-8.", path)
+    if not frame.height:
+        raise _unreadable("The file has a header but no record.", path)
+    return RecordFile(path.name, frame, delimiter)
+
+
+def write_records(frame: pl.DataFrame, path: Path, *, delimiter: str = ",") -> dict[str, int]:
+    """Write a released file, readable by its owner alone, in place of an earlier one only when it is whole.
+
+    Cells that a spreadsheet would run are made harmless (``formula``), in Parquet too, which ends up in one as well.
+
+    Returns:
+        How many cells of which column were made harmless.
+
+    Raises:
+        ConfigurationError: WB-E-011 when there is no such folder, or it cannot be written to.
+    """
+    harmless, changed = neutralise(frame)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    done = False
+    try:
+        temporary.unlink(missing_ok=True)
+        with private_file(temporary) as file:
+            if path.suffix == ".parquet":
+                harmless.write_parquet(file)
+            else:
+                harmless.write_csv(file, separator=delimiter)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+        done = True
+    except OSError:
+        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
+    if not done:
+        raise ConfigurationError("WB-E-011", "The file cannot be written: no such folder, no right to, or no room.",
+                                 f"--out {path.name}", todo="Name a folder that exists and may be written to")
+    return changed
+
+
+def _head(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEADER_BYTES)
+    except OSError:
+        return None
+
+
+def _delimiter(head: bytes, path: Path) -> str:
+    line = head.removeprefix(b"\xef\xbb\xbf").splitlines()[0] if head.strip() else b""
+    text = None
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        text = None
+    if not text or "\x00" in text:
+        raise _unreadable("The file has no header line in UTF-8.", path)
+    cells = {mark: next(csv.reader([text], delimiter=mark), []) for mark in _DELIMITERS}
+    delimiter = max(_DELIMITERS, key=lambda mark: len(cells[mark]))
+    names = cells[delimiter]
+    if len(set(names)) < len(names) or not all(name.strip() for name in names):
+        raise _unreadable("Two columns of the header have the same name, or one has none.", path)
+    return delimiter
+
+
+def _unreadable(what: str, path: Path) -> SourceError:
+    return SourceError("WB-E-023", what, f"file {path.name}")
