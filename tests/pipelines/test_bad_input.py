@@ -6,10 +6,13 @@ stdout, not on stderr, in no file of the site (the sealed landing included).
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
 import re
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,11 +24,14 @@ import pytest
 from click.testing import CliRunner
 
 from wellbridge.etl import vault
+from wellbridge.etl.lock import run_lock
+from wellbridge.etl.store import open_store
 from wellbridge.pipelines.cli.group import cli
 from wellbridge.pipelines.nightly import intake, walk
 from wellbridge.pipelines.sources import kinds, partners
 from wellbridge.schemas.errors import OUTCOMES, Exit
 from wellbridge.schemas.rules import RULES
+from wellbridge.schemas.warehouse import METADATA
 
 CANARY = "Quetzalcoatlus"
 DAY = "2026-10-19"
@@ -280,6 +286,58 @@ def test_a_name_that_nothing_has_is_refused(door: Door, arguments: tuple[str, ..
     found = door(*arguments, "--json")
     assert (found.exit, found.error["code"]) == (10, code)
     assert is_in_five_parts(door(*arguments).stderr, code, 10)
+
+
+# -- the doctor beside a run ---------------------------------------------------------------------------------
+
+
+def _content(root: Path) -> dict[Path, tuple[int, bytes]]:
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in root.rglob("*") if path.is_file()}
+
+
+def test_the_doctor_changes_nothing_and_takes_no_lock(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert door("doctor").exit == 0
+    assert not (door.root / "state" / "run.lock").exists()
+    door.put("staff_training", f"sessions_{DAY}.csv", GOOD)
+    assert door.run().exit == 0
+    before = _content(door.root)
+    monkeypatch.setattr(fcntl, "flock", _broken)
+    found = door("doctor", "--json")
+    assert (found.exit, _content(door.root)) == (0, before)
+    assert {check["state"] for check in found.document["checks"] if check["check"] in {"lock", "stores"}} == {"OK"}
+
+
+def test_a_running_night_is_no_fault_and_is_not_disturbed(door: Door) -> None:
+    door.put("staff_training", f"sessions_{DAY}.csv", GOOD)
+    assert door.run().exit == 0
+    with run_lock(door.root / "state" / "run.lock"), open_store(door.root / "state" / "warehouse.duckdb", METADATA):
+        found = door("doctor", "--json")
+        states = {check["check"]: check["state"] for check in found.document["checks"]}
+        assert (found.exit, states["lock"], states["stores"]) == (0, "WARN", "WARN")
+        assert door.run().exit == 16
+    assert door.run().exit == 99
+
+
+def test_a_killed_runs_name_in_the_locks_file_holds_nothing(door: Door) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    lock = door.root / "state" / "run.lock"
+    lock.write_text(json.dumps({"pid": dead.pid, "since": "yesterday"}))
+    lock.chmod(0o600)
+    checks = door("doctor", "--json").document["checks"]
+    assert [check["state"] for check in checks if check["check"] == "lock"] == ["OK"]
+
+
+def test_a_run_waits_for_a_command_that_reads(door: Door) -> None:
+    door.put("staff_training", f"sessions_{DAY}.csv", GOOD)
+    assert door.run().exit == 0
+    path = door.root / "state" / "warehouse.duckdb"
+    script = f"import duckdb, time; c = duckdb.connect({str(path)!r}, read_only=True); print(flush=True); time.sleep(1)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as reader:
+        assert reader.stdout is not None
+        reader.stdout.readline()
+        door.put("staff_training", f"sessions_{DAY}_r2.csv", GOOD)
+        assert door.run().exit == 0
 
 
 # -- deliveries held whole ------------------------------------------------------------------------------------

@@ -26,10 +26,11 @@ def run_lock(path: Path) -> Iterator[None]:
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if not _try(handle):
-            raise LockedError("WB-E-060", "Another run holds the lock.", _holder(path))
+            raise LockedError("WB-E-060", "Another run holds the lock.", holder(path) or "process unknown")
         os.ftruncate(handle, 0)
         os.write(handle, json.dumps({"pid": os.getpid(), "since": datetime.now(UTC).isoformat()}).encode())
         yield
+        os.ftruncate(handle, 0)
     finally:
         os.close(handle)
 
@@ -42,9 +43,24 @@ def _try(handle: int) -> bool:
     return True
 
 
-def _holder(path: Path) -> str:
+def holder(path: Path) -> str | None:
+    """Return who holds the lock, None where nobody does.
+
+    The lock's file is read and the lock not taken: who takes it only to look stops a run that starts at that moment.
+    """
     try:
         found = json.loads(path.read_text())
-    except ValueError:
-        return "process unknown"
-    return f"process {found['pid']} · since {found['since']}"
+    except (FileNotFoundError, ValueError):
+        return None
+    return f"process {found['pid']} · since {found['since']}" if _is_alive(found["pid"]) else None
+
+
+def _is_alive(process: int) -> bool:
+    """Say whether a process is there; one that was killed leaves its name in the lock's file."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

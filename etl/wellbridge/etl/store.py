@@ -8,6 +8,7 @@ would else leave an empty file that it refuses to open for ever.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from wellbridge.etl.failpoint import reach
 from wellbridge.etl.landing import sync
 from wellbridge.schemas.errors import StoreError
 
+READER_SECONDS: Final = 20  # that a change waits for a command that reads; the site's lock keeps other changes out
 MEMORY_LIMIT: Final = "1GB"  # the rest spills to the state folder, so memory stays flat in delivery size
 # Files of our oldest DuckDB: since 1.3 it writes texts in a form that takes a third less time than the default.
 STORAGE_VERSION: Final = "v1.5.0"
@@ -149,11 +151,17 @@ def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
     }
-    failed = ""
-    try:
-        connection = duckdb.connect(str(path), read_only=read_only, config=settings)
-    except duckdb.Error as error:
-        failed = type(error).__name__
+    failed, is_in_use = "", True
+    patient_until = time.monotonic() + (0 if read_only else READER_SECONDS)
+    while is_in_use:
+        failed, is_in_use = "", False
+        try:
+            connection = duckdb.connect(str(path), read_only=read_only, config=settings)
+        except duckdb.Error as error:
+            failed = type(error).__name__
+            is_in_use = "Could not set lock" in str(error) and time.monotonic() < patient_until
+        if is_in_use:
+            time.sleep(0.05)
     if failed:
         raise StoreError("WB-E-050", "The store cannot be opened.", f"store {path.name} · {failed}")
     if not read_only:  # the client spins while a second thread works: a third more CPU, and a night is no sooner done

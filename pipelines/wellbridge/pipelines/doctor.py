@@ -137,8 +137,7 @@ def _disk(site: Site) -> Iterator[Finding]:
 
 
 def _lock(site: Site) -> Iterator[Finding]:
-    from wellbridge.etl.lock import run_lock
-    from wellbridge.schemas.errors import LockedError
+    from wellbridge.etl.lock import holder
 
     if not site.state.is_dir():
         yield Finding(
@@ -149,22 +148,21 @@ def _lock(site: Site) -> Iterator[Finding]:
             Exit.WAREHOUSE,
         )
         return
-    held = ""
-    try:
-        with run_lock(site.lock):
-            pass
-    except LockedError as error:
-        held = error.where
+    held = holder(site.lock)
     yield Finding("lock", WARN if held else OK, held or "free", "Wait for the other run" if held else "")
 
 
 def _stores(site: Site) -> Iterator[Finding]:
+    from wellbridge.etl.lock import holder
     from wellbridge.etl.store import open_store
     from wellbridge.etl.vault import VAULT
     from wellbridge.schemas.warehouse import METADATA
 
     if not site.warehouse.exists():
         yield Finding("stores", WARN, "no run yet", "wellbridge run")
+        return
+    if holder(site.lock):
+        yield Finding("stores", WARN, "in use by a run, so not looked at", "wellbridge doctor, once it has ended")
         return
     for path, metadata in ((site.warehouse, METADATA), (site.vault, VAULT)):
         problem: SafeError | None = None
