@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wellbridge.privacy.tables.program import Program
+from wellbridge.privacy.tables.program import Program, chosen_rows
 from wellbridge.privacy.tables.sums import UNBOUNDED, Bools, Floats, Ints, Links
 
 
@@ -72,9 +72,10 @@ def _attack_component(
         for sign in (1.0, -1.0):
             if enough is not None and _reached(sign, seen_low[place], seen_high[place], enough, cell):
                 continue
-            program.price(int(place), sign)
+            one = np.array([place])
+            program.price(one, np.array([sign]))
             found = program.solve_whole()
-            program.price(int(place), 0.0)
+            program.price(one, np.zeros(1))
             if found is None:
                 raise ArithmeticError("the published cells contradict each other")
             np.minimum(seen_low, found, out=seen_low)
@@ -96,9 +97,9 @@ def _lid(published: Published) -> int:
 
 
 def _box(published: Published, mine: Bools) -> Program:
-    links = published.links
-    touched = np.unique(links.row[mine[links.cell]])
+    links, numbers = published.links, np.flatnonzero(mine)
+    matrix, rows = chosen_rows(links.matrix(len(mine)).tocsc(), numbers)
     outside = np.where(published.hidden, 0, published.shown)
-    rhs = -links.residuals(outside)[touched].astype(np.float64)
+    known = -links.residuals(outside)[rows].astype(np.float64)
     upper: Floats = np.minimum(published.upper[mine], _lid(published)).astype(np.float64)
-    return Program(links.among(mine), rhs, published.lower[mine].astype(np.float64), upper, np.zeros(int(mine.sum())))
+    return Program(matrix, known, known, published.lower[mine].astype(np.float64), upper, np.zeros(len(numbers)))

@@ -15,12 +15,16 @@ import numpy.typing as npt
 import polars as pl
 
 from wellbridge.privacy.tables.attacker import Published, Ranges, attack
-from wellbridge.privacy.tables.moves import Cover, Task, cover, extend, unproved
+from wellbridge.privacy.tables.moves import Suppression, Task, unproved
 from wellbridge.privacy.tables.sums import UNBOUNDED, Bools, Floats, Ints, Sums
+from wellbridge.privacy.tables.suppress import suppress
 from wellbridge.schemas.errors import PrivacyError
 
 # NCES SLDS Technical Brief 3 (NCES 2011-603): most states' smallest group is 10; PTAC names 3 as the absolute least.
 MIN_CELL_FLOOR: Final = 10
+
+# A margin is hidden only when nothing else helps: it costs as much as this many cells.
+_MARGIN_COST: Final = 100.0
 
 
 class Need(StrEnum):
@@ -51,7 +55,7 @@ class Fact:
     Attributes:
         reason: why the cell is hidden from the start; empty where it may be shown.
         virtual: the cell is printed nowhere, but can be worked out from what is.
-        margin: the cell is hidden only when nothing else helps.
+        margin: the cell is a margin, hidden only when nothing else helps.
         fixed: the cell is never hidden to protect others.
         cost: loss of hiding the cell.
         upper: greatest count that is published with the hidden cell.
@@ -92,6 +96,7 @@ class LinkedTables:
         self.up: Ints = np.zeros(0, dtype=np.int64)
         self.down: Ints = np.zeros(0, dtype=np.int64)
         self.hidden: Bools = np.zeros(0, dtype=np.bool_)
+        self.found: Suppression | None = None
         # One-way breakdowns already in the system, so that the same numbers are the same cells.
         self.known: dict[tuple[object, ...], Ints] = {}
 
@@ -114,31 +119,27 @@ class LinkedTables:
         """
         if not self._facts:
             return
-        result = self._covered()
-        if result.failed or unproved(self._task(margins=True), result):
-            raise PrivacyError("WB-E-042", f"{max(1, len(result.failed))} cell(s) cannot be protected.")
-        if self._exposed(result.hidden):
+        task = self.task()
+        found = suppress(task)
+        bare = np.union1d(found.failed, unproved(task, found))
+        if len(bare):
+            raise PrivacyError("WB-E-042", f"{len(bare)} cell(s) cannot be protected.")
+        if self._exposed(found.hidden):
             raise PrivacyError("WB-E-042", "The attack on the protected tables found a cell that is not protected.")
-        self.hidden = result.hidden
+        self.hidden, self.found = found.hidden, found
         self.reason = [
             Reason.COMPLEMENT if hides and reason is Reason.SHOWN and not virtual else reason
-            for hides, reason, virtual in zip(result.hidden, self.reason, self._joined("virtual"), strict=True)
+            for hides, reason, virtual in zip(found.hidden, self.reason, self._joined("virtual"), strict=True)
         ]
 
-    def _covered(self) -> Cover:
-        primary = np.array([reason is not Reason.SHOWN for reason in self.reason], dtype=np.bool_)
-        result = cover(self._task(margins=False), primary | self._joined("virtual").astype(np.bool_))
-        if result.failed:
-            extend(self._task(margins=True), result)
-        return result
-
-    def _task(self, *, margins: bool) -> Task:
-        kept = self._joined("fixed") if margins else self._joined("fixed") | self._joined("margin")
-        values = self.sums.values
+    def task(self) -> Task:
+        """Return what has to be protected."""
+        values, is_virtual = self.sums.values, self._joined("virtual").astype(np.bool_)
+        hidden = is_virtual | ((self.up > 0) | (self.down > 0))
+        cost = self._joined("cost") * np.where(self._joined("margin"), _MARGIN_COST, 1.0)
         # A published zero stays a zero: nothing can move it.
-        cost = np.where(kept | (values == 0), np.inf, self._joined("cost"))
-        lower = np.zeros_like(values)
-        return Task(self.sums, self.up, self.down, lower, self._joined("upper"), cost)
+        cost = np.where(self._joined("fixed").astype(np.bool_) | (values == 0), np.inf, cost)
+        return Task(self.sums, hidden, self.up, self.down, np.zeros_like(values), self._joined("upper"), cost)
 
     def _joined(self, name: str) -> npt.NDArray[Any]:
         return np.concatenate([getattr(fact, name) for fact in self._facts])

@@ -1,77 +1,148 @@
-"""Linear and integer programs over cells, solved by HiGHS; one model is kept warm over many questions."""
+"""Linear and integer programs, solved by HiGHS; a model stays warm over many questions."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
+from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import highspy
 import numpy as np
-import numpy.typing as npt
+from scipy.sparse import csc_matrix, csr_matrix
 
-from wellbridge.privacy.tables.sums import UNBOUNDED, Floats, Ints, Links
+from wellbridge.privacy.tables.sums import UNBOUNDED, Floats, Ints
 from wellbridge.schemas.errors import PrivacyError
 
-_WHOLE: Final = 1e-6  # HiGHS's own tolerance of a feasible solution
+WHOLE: Final = 1e-6  # HiGHS's own tolerance of a feasible solution
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What a program found.
+
+    Attributes:
+        columns: the columns' values.
+        rows: price of each row (its dual value); meaningless for an integer program.
+        objective: cost of ``columns``.
+        bound: no columns cost less than this.
+        is_optimal: whether ``columns`` cost least, rather than being the best found within the limits.
+    """
+
+    columns: Floats
+    rows: Floats
+    objective: float
+    bound: float
+    is_optimal: bool
+
+    @property
+    def fractional(self) -> Ints:
+        """Numbers of the columns that are not whole."""
+        return np.flatnonzero(np.abs(self.columns - np.rint(self.columns)) > WHOLE)
+
+    def whole(self) -> Ints:
+        """Return the columns as whole numbers; only meant where none is fractional."""
+        return np.rint(self.columns).astype(np.int64)
 
 
 class Program:
-    """Minimise a cost over columns within bounds, subject to ``links · columns = rhs``."""
+    """Minimise ``cost · columns`` within bounds, subject to ``low ≤ matrix · columns ≤ high``.
 
-    def __init__(self, links: Links, rhs: Floats, lower: Floats, upper: Floats, cost: Floats) -> None:
+    Args:
+        matrix: one row for each constraint, one column for each unknown.
+        low, high: bounds of the rows; equal for an equation.
+        lower, upper: bounds of the columns; ``UNBOUNDED`` and more bounds nothing.
+        cost: cost of one unit of each column.
+        presolve: simplify first; without, a changed question starts from the last answer.
+    """
+
+    def __init__(
+        self, matrix: csc_matrix, low: Floats, high: Floats, lower: Floats, upper: Floats, cost: Floats,
+        *, presolve: bool = False,
+    ) -> None:
         _greet()
         self._model = highspy.Highs()  # type: ignore[no-untyped-call]
         self._model.setOptionValue("output_flag", False)
         self._model.setOptionValue("threads", 1)
-        # Without presolve the model stays warm, and "unbounded" is told apart from "infeasible".
-        self._model.setOptionValue("presolve", "off")
+        self._model.setOptionValue("random_seed", 1)
+        self._model.setOptionValue("presolve", "choose" if presolve else "off")
         self._model.setOptionValue("mip_rel_gap", 0.0)
-        self._size = len(lower)
-        self._model.passModel(_model(links, rhs, lower, upper, cost))
+        self._size = len(cost)
+        self._model.passModel(_model(matrix, low, high, lower, upper, cost))
 
-    def bound(self, column: int, lower: float, upper: float) -> None:
-        """Set the bounds of one column."""
-        self._model.changeColBounds(column, lower, _upper(upper))
+    def bound(self, columns: Ints, lower: Floats, upper: Floats) -> None:
+        """Set the bounds of some columns."""
+        self._model.changeColsBounds(len(columns), columns.astype(np.int32), lower, _unbounded(upper))
 
-    def price(self, column: int, cost: float) -> None:
-        """Set the cost of one column."""
-        self._model.changeColCost(column, cost)
+    def price(self, columns: Ints, cost: Floats) -> None:
+        """Set the cost of some columns."""
+        self._model.changeColsCost(len(columns), columns.astype(np.int32), cost)
 
-    def solve(self) -> Floats | None:
-        """Return the cheapest columns, None where no columns satisfy all.
+    def require(self, rows: csr_matrix, low: Floats) -> None:
+        """Add rows that must be at least ``low``."""
+        count = rows.shape[0]
+        self._model.addRows(
+            count, low, np.full(count, highspy.kHighsInf), rows.nnz, rows.indptr[:-1].astype(np.int32),
+            rows.indices.astype(np.int32), rows.data.astype(np.float64),
+        )
+
+    def make_whole(self, *, gap: float, nodes: int) -> None:
+        """Ask for whole-numbered columns from now on.
+
+        Args:
+            gap: share of the cost by which an answer may miss the optimum.
+            nodes: most branches examined. A number of nodes, not of seconds, so that a slow machine answers the same.
+        """
+        kinds = np.full(self._size, int(highspy.HighsVarType.kInteger), dtype=np.uint8)
+        self._model.changeColsIntegrality(self._size, np.arange(self._size, dtype=np.int32), kinds)
+        self._model.setOptionValue("mip_rel_gap", gap)
+        self._model.setOptionValue("mip_max_nodes", nodes)
+        self._model.setOptionValue("presolve", "choose")
+
+    def make_fractional(self) -> None:
+        """Take ``make_whole`` back."""
+        kinds = np.full(self._size, int(highspy.HighsVarType.kContinuous), dtype=np.uint8)
+        self._model.changeColsIntegrality(self._size, np.arange(self._size, dtype=np.int32), kinds)
+        self._model.setOptionValue("presolve", "off")
+
+    def forget(self) -> None:
+        """Start the next question from nothing: quicker where it has little to do with the last."""
+        self._model.clearSolver()
+
+    def solve(self) -> Solution | None:
+        """Return the cheapest columns found, None where no columns satisfy all.
 
         Raises:
             PrivacyError: WB-E-042 when the solver gives up: a table that cannot be examined is not released.
         """
         self._model.run()
         status = self._model.getModelStatus()
-        if status == highspy.HighsModelStatus.kOptimal:
-            return np.asarray(self._model.getSolution().col_value, dtype=np.float64)
         if status == highspy.HighsModelStatus.kInfeasible:
             return None
-        raise PrivacyError("WB-E-042", "The table is too large or too odd to be examined.", f"solver: {status.name}")
+        info: Any = self._model.getInfo()
+        is_optimal = status == highspy.HighsModelStatus.kOptimal
+        if not is_optimal and info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
+            raise PrivacyError(
+                "WB-E-042", "The table is too large or too odd to be examined.", f"solver: {status.name}"
+            )
+        found = self._model.getSolution()
+        objective = float(info.objective_function_value)
+        is_mixed = np.isfinite(info.mip_dual_bound) and abs(info.mip_dual_bound) < highspy.kHighsInf
+        return Solution(
+            np.asarray(found.col_value, dtype=np.float64), np.asarray(found.row_dual, dtype=np.float64), objective,
+            float(info.mip_dual_bound) if is_mixed and not is_optimal else objective, is_optimal,
+        )
 
     def solve_whole(self) -> Ints | None:
         """Return the cheapest whole-numbered columns, None where there are none."""
         found = self.solve()
-        if found is None:
-            return None
-        if np.abs(found - np.rint(found)).max(initial=0.0) > _WHOLE:
-            found = self._as_integers()
-        return None if found is None else np.rint(found).astype(np.int64)
-
-    def _as_integers(self) -> Floats | None:
-        columns = np.arange(self._size, dtype=np.int32)
-        self._kind(columns, highspy.HighsVarType.kInteger)
-        found = self.solve()
-        self._kind(columns, highspy.HighsVarType.kContinuous)
-        return found
-
-    def _kind(self, columns: npt.NDArray[np.int32], kind: highspy.HighsVarType) -> None:
-        self._model.changeColsIntegrality(self._size, columns, np.full(self._size, int(kind), dtype=np.uint8))
+        if found is not None and len(found.fractional):
+            self.make_whole(gap=0.0, nodes=100_000)
+            found = self.solve()
+            self.make_fractional()
+        return None if found is None else found.whole()
 
 
 @cache
@@ -94,21 +165,31 @@ def _greet() -> None:
         os.close(nowhere)
 
 
-def _upper(bound: float) -> float:
-    return highspy.kHighsInf if bound >= UNBOUNDED else bound
+def _unbounded(bounds: Floats) -> Floats:
+    return np.where(bounds >= UNBOUNDED, highspy.kHighsInf, bounds).astype(np.float64)
 
 
-def _model(links: Links, rhs: Floats, lower: Floats, upper: Floats, cost: Floats) -> highspy.HighsLp:
-    order = np.lexsort((links.row, links.cell))
+def _model(
+    matrix: csc_matrix, low: Floats, high: Floats, lower: Floats, upper: Floats, cost: Floats
+) -> highspy.HighsLp:
     model = highspy.HighsLp()
-    model.num_col_, model.num_row_ = len(lower), links.rows
-    model.col_cost_ = cost
-    model.col_lower_ = lower
-    model.col_upper_ = np.where(upper >= UNBOUNDED, highspy.kHighsInf, upper)
-    model.row_lower_ = model.row_upper_ = rhs
+    model.num_row_, model.num_col_ = matrix.shape
+    model.col_cost_ = cost.astype(np.float64)
+    model.col_lower_, model.col_upper_ = lower.astype(np.float64), _unbounded(upper)
+    model.row_lower_, model.row_upper_ = low.astype(np.float64), _unbounded(high)
     model.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-    model.a_matrix_.num_col_, model.a_matrix_.num_row_ = len(lower), links.rows
-    model.a_matrix_.start_ = np.searchsorted(links.cell[order], np.arange(len(lower) + 1)).astype(np.int32)
-    model.a_matrix_.index_ = links.row[order].astype(np.int32)
-    model.a_matrix_.value_ = links.sign[order].astype(np.float64)
+    model.a_matrix_.num_row_, model.a_matrix_.num_col_ = matrix.shape
+    model.a_matrix_.start_ = matrix.indptr.astype(np.int32)
+    model.a_matrix_.index_ = matrix.indices.astype(np.int32)
+    model.a_matrix_.value_ = matrix.data.astype(np.float64)
     return model
+
+
+def chosen_rows(matrix: csc_matrix, columns: Ints) -> tuple[csc_matrix, Ints]:
+    """Return the matrix seen from some columns only, rows without any of them left out, and the rows' numbers."""
+    seen = matrix[:, columns]
+    rows = np.unique(seen.indices)
+    compact = csc_matrix((seen.data, np.searchsorted(rows, seen.indices), seen.indptr), shape=(len(rows), len(columns)))
+    return compact, rows.astype(np.int64)
+
+

@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_matrix
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -38,12 +39,9 @@ class Links:
         np.add.at(total, self.row, self.sign * values[self.cell])
         return total
 
-    def among(self, chosen: Bools) -> Links:
-        """Return the relations seen from the chosen cells only, rows without any of them left out."""
-        keep = chosen[self.cell]
-        position = np.cumsum(chosen) - 1
-        kept_rows, row = np.unique(self.row[keep], return_inverse=True)
-        return Links(row.astype(np.int64), position[self.cell[keep]], self.sign[keep], len(kept_rows))
+    def matrix(self, size: int) -> csr_matrix:
+        """Return M, one row for each relation and one column for each of ``size`` cells."""
+        return csr_matrix((self.sign, (self.row, self.cell)), shape=(self.rows, size), dtype=np.int64)
 
     def components(self, chosen: Bools) -> Ints:
         """Return a component number for each cell, −1 outside ``chosen``; cells in one relation share a component."""
