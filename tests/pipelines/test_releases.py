@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +66,15 @@ def test_no_release_appears_that_the_ledger_does_not_know(site: Site, monkeypatc
     assert any(detail.startswith("district-outcomes") for detail in _recorded(site))
     release = build_release(site, "district-outcomes")
     assert any(release.digest in detail for detail in _recorded(site))
+
+
+def test_what_a_killed_build_left_aside_goes_at_the_next_build(site: Site) -> None:
+    command = [sys.executable, "-m", "wellbridge", "extract", "build", "district-outcomes", "--project", str(site.root)]
+    environment = {
+        **os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "WELLBRIDGE_FAILPOINT": "release.recorded:1"
+    }
+    assert subprocess.run(command, env=environment, check=False).returncode == -9
+    assert [path for path in site.releases.iterdir() if path.name.startswith(".")]
+    environment["WELLBRIDGE_FAILPOINT"] = ""
+    assert subprocess.run([*command, "--json"], env=environment, check=False).returncode == 0
+    assert not [path for path in site.releases.iterdir() if path.name.startswith(".")]

@@ -245,10 +245,14 @@ NOTICE OF 34 CFR 99.33
 def _write_whole(out_dir: Path, name: str, contents: Mapping[str, bytes], record: Callable[[], None]) -> Path:
     """Write the files aside, re-check and record them, then publish the folder by renaming it.
 
+    Folders that a killed build left aside go first; no other build is under way, because a site's builds hold its lock.
+
     Raises:
         PrivacyError: WB-E-042 when the re-check finds a violation; nothing is published then.
     """
     out_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for left in out_dir.glob(f"{_BUILDING}*"):
+        shutil.rmtree(left)
     aside = out_dir / f"{_BUILDING}{secrets.token_hex(8)}"
     aside.mkdir(mode=0o700)
     try:
