@@ -6,6 +6,7 @@ intake    a delivery until its rows are keyed and de-identified: land, read, par
 disputes  deliveries that contradict each other: none of them counts until one is chosen
 placing   keyed rows into the warehouse: policy, shape, load
 mending   rows of earlier nights whose reason to wait, or right to stay, has changed
+answers   held rows whose place a later word has taken
 problems  what kept a night from being done, in five parts each
 review    held rows for people, and what of them to try again
 night     what the steps share: the open stores and the run's counts

@@ -17,10 +17,11 @@ from wellbridge.etl.landing import Landing
 from wellbridge.etl.loading import insert, relink
 from wellbridge.etl.vault import Vault
 from wellbridge.pipelines.measures.compute import compute
+from wellbridge.pipelines.nightly.answers import close_superseded
 from wellbridge.pipelines.nightly.disputes import hold_disputed
 from wellbridge.pipelines.nightly.intake import prepare_delivery, take
 from wellbridge.pipelines.nightly.mending import follow_consents, found_parents, place_again, retry_rows
-from wellbridge.pipelines.nightly.night import Night, claim_of, delivery_of
+from wellbridge.pipelines.nightly.night import Night, delivery_of
 from wellbridge.pipelines.nightly.placing import place
 from wellbridge.pipelines.nightly.problems import problems
 from wellbridge.pipelines.nightly.run import Progress, RunReport, Wanted
@@ -106,7 +107,7 @@ def _walk(night: Night, arrived: list[Arrival], wanted: Wanted) -> bool:
     if is_taken_out:
         place_again(night, night.taken_before())
     _mend(night, wanted)
-    _close_superseded(night)
+    close_superseded(night)
     reach("mending.done")
     _derive(night)
     reach("derive.done")
@@ -154,24 +155,6 @@ def _linked_persons(night: Night) -> pl.DataFrame | None:
         "SELECT subject_key, person_key FROM subject WHERE person_key <> own_person_key"
     )
     return people if people.height else None
-
-
-def _close_superseded(night: Night) -> None:
-    """Close what is held of a delivery when a higher revision speaks for the same days."""
-    for batch_id in night.vault.store.frame("SELECT DISTINCT batch_id FROM held_row WHERE status = 'open'")[
-        "batch_id"
-    ]:
-        row = night.batches.get(batch_id)
-        if row is None:
-            continue
-        claim = claim_of(row)
-        if any(
-            (other.start, other.end) == (claim.start, claim.end) and other.revision > claim.revision
-            for other in night.claims(row["feed"], row["stream"], but=batch_id)
-        ):
-            night.vault.store.run(
-                "UPDATE held_row SET status = 'superseded' WHERE batch_id = ? AND status = 'open'", [batch_id]
-            )
 
 
 def _refusing_persons(night: Night) -> pl.DataFrame:
