@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -14,7 +16,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from source_tree import FLOORS, REPO
 from wellbridge.etl.store import open_store
+from wellbridge.pipelines.cli.catalogue import explain
 from wellbridge.pipelines.cli.policy import policy
 from wellbridge.pipelines.doctor import FAIL, examine
 from wellbridge.pipelines.policy import site_rules
@@ -110,6 +114,24 @@ def test_explain_names_what_is_near(site: Site, name: tuple[str, ...]) -> None:
     found = document("explain", *name, "--project", site.root)
     assert found["exit_code"] == 10
     assert found["errors"][0]["where"].startswith("near: ")
+
+
+def test_the_general_explain_knows_rules_of_the_book_too() -> None:
+    done = CliRunner().invoke(explain, ["f-05", "--json"])
+    found = json.loads(done.output)
+    assert (found["code"], found["why"]) == ("F-05", "34 CFR 99.31(b)(2)(i)–(iii)")
+
+
+@pytest.mark.parametrize("arguments", ["--help", "policy --help"])
+def test_help_does_not_read_the_book(arguments: str) -> None:
+    program = (
+        f"import sys; sys.argv = ['wellbridge', *{arguments.split()!r}]; import runpy\n"
+        "try:\n    runpy.run_module('wellbridge', run_name='__main__')\nexcept SystemExit:\n    pass\n"
+        "sys.exit(any(name.startswith(('wellbridge.privacy', 'polars', 'tomllib')) for name in sys.modules))"
+    )
+    paths = ":".join(str(REPO / floor) for floor in FLOORS)
+    done = subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": paths}, capture_output=True, check=False)
+    assert (done.returncode, b"policy" in done.stdout) == (0, True)
 
 
 # -- check -------------------------------------------------------------------------------------------------

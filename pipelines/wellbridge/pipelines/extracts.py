@@ -36,6 +36,7 @@ from wellbridge.privacy.agreements import Agreement, check_elements, in_force
 from wellbridge.privacy.codes import Crosswalk
 from wellbridge.privacy.formula import neutralise
 from wellbridge.privacy.manifest import NAME, NOTICE, build_manifest, manifest_bytes, read_manifest, verify
+from wellbridge.privacy.policy import policy_hash
 from wellbridge.privacy.rules.book import Book, builtin
 from wellbridge.schemas.errors import ConfigurationError, PrivacyError
 
@@ -178,7 +179,7 @@ def _publish(
     manifest = build_manifest(
         extract=definition.id, title=definition.title, kind=definition.kind, agreement=agreement, now=now,
         files=contents, tables=[_table_facts(file) for file in files], dictionary=DICTIONARY,
-        suppression={file.name: dict(file.hidden) for file in files}, policy_sha256=book.digest,
+        suppression={file.name: dict(file.hidden) for file in files}, policy_sha256=policy_hash(book),
         code_version=importlib.metadata.version("wellbridge"), min_cell=limits.min_cell, k=limits.k,
         formulas=formulas, determination=determination(definition, book, now, limits, results),
     )

@@ -11,12 +11,15 @@ from wellbridge.etl.store import open_store
 from wellbridge.pipelines.demo import run_nights
 from wellbridge.pipelines.extract_definitions import load_definition
 from wellbridge.pipelines.nightly import walk
+from wellbridge.pipelines.policy.release import check_release
 from wellbridge.pipelines.policy.site_rules import last_digest, recall, rules_of
 from wellbridge.pipelines.releases import build_release
 from wellbridge.pipelines.report import page
 from wellbridge.pipelines.site import Site, init_site
 from wellbridge.pipelines.synth.generate import generate
+from wellbridge.privacy.agreements import load_agreement
 from wellbridge.privacy.rules.book import Book, builtin
+from wellbridge.privacy.rules.local import tightened
 from wellbridge.schemas.errors import PrivacyError
 from wellbridge.schemas.warehouse import METADATA
 
@@ -113,6 +116,16 @@ def test_a_release_of_what_a_site_s_rule_takes_out_is_refused(strict: tuple[Site
     with pytest.raises(PrivacyError) as caught:
         build_release(site, "student-supports")
     assert (caught.value.code, "disability (L-01)" in caught.value.where) == ("WB-E-074", True)
+
+
+def test_a_site_s_rule_that_refuses_a_release_is_kept(strict: tuple[Site, int], tmp_path: Path) -> None:
+    definition = load_definition(strict[0].root / "extracts" / "district-outcomes.toml")
+    agreement = load_agreement(strict[0].root / "policy" / "agreements" / "sea-evaluation.toml")
+    own = STRICTER[STRICTER.index("[[rule]]"):].replace('"column"', '"release"').replace('"suppress"', '"refuse"')
+    book = tightened(builtin(), own.replace('traits = ["disability"]', "traits = []"))
+    with pytest.raises(PrivacyError) as caught:
+        check_release(definition, agreement, book)
+    assert (caught.value.code, "L-01" in caught.value.where) == ("WB-E-074", True)
 
 
 def test_the_site_s_page_shows_nothing_below_the_site_s_least_cell(

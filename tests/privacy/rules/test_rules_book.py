@@ -9,7 +9,7 @@ from datetime import date
 
 import pytest
 
-from source_tree import REPO
+from source_tree import REPO, modules
 from wellbridge.privacy import codes
 from wellbridge.privacy.rules.book import DEFAULT, Book, builtin, read_book
 from wellbridge.privacy.rules.rule import FACTS, LOG, LOGS, REQUIRE, Level, Rule
@@ -74,6 +74,11 @@ def test_every_fact_record_and_limit_that_is_declared_is_asked_for() -> None:
     assert {effect.removeprefix(REQUIRE) for effect in effects if effect.startswith(REQUIRE)} == set(FACTS)
     assert {effect.removeprefix(LOG) for effect in effects if effect.startswith(LOG)} == set(LOGS)
     assert {name for rule in RULES.values() for name in rule.limits} == set(DIRECTIONS)
+
+
+def test_no_limit_is_declared_that_nothing_reads() -> None:
+    texts = {m.name: m.path.read_text(encoding="utf-8") for m in modules() if not m.name.endswith(".strictness")}
+    assert [name for name in DIRECTIONS if not any(f'"{name}"' in text for text in texts.values())] == []
 
 
 def test_numbers_that_other_rooms_hold_as_floors_are_the_book_s() -> None:

@@ -155,6 +155,18 @@ def test_f05_a_code_is_no_digest_of_the_key_and_is_drawn_anew_each_time(digest: 
     assert not {guess[:32] for guess in guesses} & codes
 
 
+@pytest.mark.parametrize("rules", [
+    "[tighten.F-05]\ncode_bytes = 32", '[tighten.F-05]\neffect = "drop"', '[tighten.H-22]\neffect = "refuse"',
+])
+def test_f05_where_a_site_asks_for_more_than_codes_are_no_record_file_leaves(
+    district: Store, folder: Path, agreement: Agreement, tmp_path: Path, rules: str
+) -> None:
+    definition = load_definition(folder / "extracts" / f"{RECORDS}.toml")
+    error = refused(definition, agreement, district, tmp_path / "out", rules)
+    assert error.code == "WB-E-074"
+    assert rules[9:13] in error.where
+
+
 def test_f05_a_key_of_the_vault_is_in_no_record_file(releases: dict[str, Release], district: Store) -> None:
     keys = set(district.frame("SELECT person_key FROM student")["person_key"])
     cells = {cell for row in released_rows(releases["record"].path / "records.csv") for cell in row.values()}

@@ -111,6 +111,9 @@ def test_a_rule_cannot_apply_to_less_and_one_that_lets_stay_not_to_more(rule: Ru
     is_all = getattr(rule, scope) and len(getattr(rule, scope)) == len(kind)
     if rule.treatment is Treatment.KEEP and not is_all:
         assert f"{rule.id} {scope}" in refused(wider).where
+    elif rule.on is not Level.COLUMN and not is_all:
+        with pytest.raises(ConfigurationError, match="WB-E-070"):
+            tightened(BOOK, wider)
     else:
         assert getattr(tightened(BOOK, wider).rules[rule.id], scope) >= getattr(rule, scope)
 
@@ -155,7 +158,9 @@ def test_a_milder_state_changes_no_limit_and_a_stricter_one_is_a_floor_for_the_s
     "[tighten.F-02]\nk = 'x'",
     "[tighten.F-02]\nmin_cell = 12", "[tighten.F-02]\ncolour = 1", '[tighten.F-01]\neffect = "hash"',
     '[tighten.F-02]\neffect = "drop"', '[tighten.F-01]\nclasses = ["secret"]', '[tighten.F-01]\nclasses = "any"',
-    "[[rule]]\nid = 'L-01'", OWN.replace("L-01", "F-99"), OWN + OWN, "rule = 3", "[tighten", "= 3",
+    "[[rule]]\nid = 'L-01'", OWN.replace("L-01", "F-99"), OWN + OWN, "rule = 3",
+    OWN.replace('on = "column"', 'on = "row"'), OWN.replace("since =", "limits = { k = 20 }\nsince ="),
+    OWN.replace('"drop"', '"log:disclosure"'), OWN.replace('on = "column"', 'on = "cell"'), "[tighten", "= 3",
 ])
 def test_what_is_not_understood_is_refused_with_its_place(text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:

@@ -53,8 +53,8 @@ def policy_show(rules: tuple[str, ...], regime: str | None, privacy: str | None,
         show_json(document(Exit.DONE, rules=facts, policy_sha256=book.digest, profile=book.profile))
         return Exit.DONE
     click.echo(table([
-        {"rule": rule.id, "law": rule.law, "on": str(rule.on), "asks": words.effect(rule),
-         "limits": words.limits(rule.limits), "status": status(rule), "citation": rule.citation, "says": rule.says}
+        {"rule": rule.id, "law": rule.law, "says": rule.says, "asks": words.effect(rule),
+         "limits": words.limits(rule.limits), "status": status(rule), "citation": rule.citation}
         for rule in found
     ]))
     click.echo(f"\n{len(found)} of {len(book.rules)} rules · digest {book.digest[:12]}"

@@ -32,6 +32,7 @@ from wellbridge.pipelines.site import Site
 from wellbridge.pipelines.sources.source import source
 from wellbridge.pipelines.students import derive_students
 from wellbridge.privacy.consent import standing
+from wellbridge.privacy.policy import policy_hash
 from wellbridge.privacy.seal import Sealer, read_key
 from wellbridge.schemas.errors import OUTCOMES, Exit
 from wellbridge.schemas.warehouse import EXTRACT_REFUSAL, METADATA, PERSON_TABLES
@@ -250,7 +251,7 @@ def _write_ledger(night: Night, report: RunReport, started: datetime) -> None:
                     "ended_at": ended.replace(tzinfo=None),
                     "outcome": OUTCOMES[report.exit],
                     "exit_code": int(report.exit),
-                    "policy_hash": night.rules.digest,
+                    "policy_hash": policy_hash(night.rules),
                     "code_version": importlib.metadata.version("wellbridge"),
                 }
             ]

@@ -13,6 +13,7 @@ from typing import Any, Final
 from wellbridge.pipelines.extract_columns import BREAKDOWNS, RECORD_COLUMNS
 from wellbridge.pipelines.extract_definitions import RECORD, ExtractDefinition
 from wellbridge.privacy.agreements import Agreement, Basis
+from wellbridge.privacy.codes import CODE_BYTES
 from wellbridge.privacy.rules.book import Book
 from wellbridge.privacy.rules.decide import Decision, decide
 from wellbridge.privacy.rules.rule import Level, Purpose
@@ -23,6 +24,7 @@ from wellbridge.schemas.errors import PrivacyError
 
 # The rule that says what an agreement of that kind must state; a de-identified release needs no such agreement.
 _AGREEMENT_RULES: Final = {Basis.STUDIES: "F-06", Basis.AUDIT_EVALUATION: "F-07"}
+CODE: Final = "code"  # the column of a record file that holds the codes
 ATTACKER: Final = (
     "A reasonable person in the school community without personal knowledge of the relevant circumstances "
     "(34 CFR 99.3), who holds every file of this release and knows a child's quasi-identifiers."
@@ -60,11 +62,20 @@ def check_release(definition: ExtractDefinition, agreement: Agreement, book: Boo
                          "determined_by · F-04")
     if book.limit("percent_only") and definition.counts:
         raise _forbidden("An extract counts students where the rules allow percentages alone.", where, "counts · N-03")
-    unfit = [decision for decision in decisions(definition, book) if decision.treatment is not Treatment.KEEP]
+    if book.number("code_bytes") > CODE_BYTES:
+        raise _forbidden(f"Codes have {CODE_BYTES} random bytes, fewer than the rules ask.", where, "code_bytes · F-05")
+    unfit = {d.column: rules for d in decisions(definition, book) if (rules := _against(d))}
     if unfit:
-        named = ", ".join(f"{d.column} ({', '.join(rule.id for rule in d.deciding)})" for d in unfit)
+        named = ", ".join(f"{column} ({', '.join(rules)})" for column, rules in unfit.items())
         raise _forbidden(f"{len(unfit)} column(s) of an extract may not leave as they are.", where, named)
     return Limits(book.number("min_cell"), book.number("k"))
+
+
+def _against(decision: Decision) -> list[str]:
+    """Return the rules under which a column cannot leave as an extract holds it."""
+    refusing = [rule.id for rule in decision.met if rule.on is Level.RELEASE and rule.treatment is Treatment.REFUSE]
+    wanted = Treatment.CODE if decision.column == CODE else Treatment.KEEP
+    return refusing or ([] if decision.treatment is wanted else [rule.id for rule in decision.deciding])
 
 
 def decisions(definition: ExtractDefinition, book: Book) -> Iterator[Decision]:
@@ -73,6 +84,8 @@ def decisions(definition: ExtractDefinition, book: Book) -> Iterator[Decision]:
     A released column draws on all sources, so every law meets in it.
     """
     purpose = Purpose.RECORD if definition.kind == RECORD else Purpose.AGGREGATE
+    if definition.kind == RECORD:
+        yield decide(book, book.facts_by_name(CODE, PrivacyClass.KEY), (), purpose)
     counted = {name for spec in definition.counts for name in spec.columns}
     for name in sorted({*definition.columns, *definition.dimensions, *counted}):
         known = RECORD_COLUMNS.get(name) or BREAKDOWNS.get(name)

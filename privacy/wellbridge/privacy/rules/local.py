@@ -9,7 +9,7 @@
     effect = "refuse"              # a stricter treatment
     purposes = ["any"]             # a wider scope: classes, regimes, purposes
 
-    [[rule]]                       # a further rule, ids beginning with L; fields as in book.toml
+    [[rule]]                       # a further rule on a column, or one that refuses releases; fields as in book.toml
     id = "L-01"
 
 Whatever would make a rule looser is refused, all of it at once and by name; it is never passed over.
@@ -93,6 +93,8 @@ def tightened(book: Book, text: str) -> Book:
             raise not_understood(WHERE, f"rule {rule.id}", f"of a site must have an id that begins with {OWN}")
         if rule.treatment is Treatment.KEEP:
             looser.append(Looser(rule.id, "effect"))
+        if not _is_kept(rule):
+            raise not_understood(WHERE, f"rule {rule.id} · on", "of a site acts on a column or refuses a release")
         rules = by_id([*rules.values(), rule], WHERE)
     if looser:
         raise PrivacyError(
@@ -101,6 +103,15 @@ def tightened(book: Book, text: str) -> Book:
             todo="Take the settings named out, or make them stricter; wellbridge policy show RULE tells the limits",
         )
     return Book(rules, book.traits, state.id if state else "")
+
+
+def _is_kept(rule: Rule) -> bool:
+    """Whether something keeps such a rule: what nobody would keep must not look as if it were in force."""
+    if rule.limits:
+        return False
+    return (rule.on is Level.COLUMN and rule.treatment is not None) or (
+        rule.on is Level.RELEASE and rule.treatment is Treatment.REFUSE
+    )
 
 
 def _read(path: Path) -> str:
@@ -193,4 +204,6 @@ def _with_scope(rule: Rule, scope: str, kind: Any, names: Any, place: str) -> tu
     is_wider = wanted >= before
     if not is_wider or (rule.treatment is Treatment.KEEP and wanted != before):
         return rule, [Looser(rule.id, scope)]
+    if wanted != before and rule.on is not Level.COLUMN:
+        raise not_understood(WHERE, f"{place} · {scope}", "does not act on a column, so it cannot apply to more")
     return replace(rule, **{scope: wanted}), []  # type: ignore[arg-type]  # `scope` names a field of that type

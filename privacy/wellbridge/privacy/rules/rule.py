@@ -21,7 +21,7 @@ class Purpose(StrEnum):
 
     WAREHOUSE = "warehouse"  # the district's own de-identified store
     RECORD = "record"  # a release with one row for each child
-    AGGREGATE = "aggregate"  # a release of tables, and the district's own page
+    AGGREGATE = "aggregate"  # a release of tables
 
 
 class Level(StrEnum):

@@ -63,11 +63,8 @@ DIRECTIONS: Final[Mapping[str, Direction]] = {
     "min_cell": Direction.UP,  # persons: no smaller count is shown
     "k": Direction.UP,  # persons who are alike on all quasi-identifiers
     "code_bytes": Direction.UP,  # random bytes of a record code
-    "bar_years": Direction.UP,  # years without access after an improper redisclosure
-    "population": Direction.UP,  # people whom a ZIP3 area must exceed
     "digits": Direction.DOWN,  # digits of a ZIP code that are kept
     "top_age": Direction.DOWN,  # years: older persons are one group
-    "response_days": Direction.DOWN,  # days within which a record of disclosures is handed over
     "small_areas": Direction.MORE,  # ZIP3 areas that become 000
     "required_fields": Direction.MORE,  # what an agreement must say
     "percent_only": Direction.ON,  # no counts beside percentages
