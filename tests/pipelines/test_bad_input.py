@@ -28,6 +28,7 @@ from wellbridge.etl.lock import run_lock
 from wellbridge.etl.store import open_store
 from wellbridge.pipelines.cli.group import cli
 from wellbridge.pipelines.nightly import intake, walk
+from wellbridge.pipelines.nightly.review import short_ids
 from wellbridge.pipelines.sources import kinds, partners
 from wellbridge.schemas.errors import OUTCOMES, Exit
 from wellbridge.schemas.rules import RULES
@@ -338,6 +339,30 @@ def test_a_run_waits_for_a_command_that_reads(door: Door) -> None:
         reader.stdout.readline()
         door.put("staff_training", f"sessions_{DAY}_r2.csv", GOOD)
         assert door.run().exit == 0
+
+
+def test_a_run_is_named_by_the_start_of_its_id_and_its_line_fits_the_terminal(door: Door) -> None:
+    for day in ("12", "13", "14"):
+        door.put("staff_training", f"sessions_2026-10-{day}.csv", f"T1,A,2026-10-{day},{CANARY},2,0.2")
+        assert door.run().exit == 13
+    runs = [row["run_id"] for row in door("runs", "list", "--json").document["runs"]]
+    lines = door("runs", "list").stdout.splitlines()
+    shown = [line.split()[0] for line in lines[2:]]
+    assert max(map(len, lines)) <= 80
+    assert [one[:8] for one in runs] == shown
+    for whole, start in zip(runs, shown, strict=True):
+        assert door("runs", "show", start, "--json").document["run"]["run_id"] == whole
+        assert door("retry", start, "--json").document["tried"] == 1
+        assert whole in door("runs", "show", start).stdout
+    for command in (("runs", "show"), ("retry",)):
+        several = door(*command, "", "--json")
+        assert (several.exit, several.error["code"]) == (10, "WB-E-015")
+
+
+def test_short_ids_are_as_long_as_tells_them_apart() -> None:
+    assert short_ids([]) == {}
+    assert set(short_ids(["a" * 32, "b" * 32]).values()) == {"a" * 8, "b" * 8}
+    assert set(short_ids(["a" * 32, "a" * 10 + "b" * 22]).values()) == {"a" * 11, "a" * 10 + "b"}
 
 
 # -- deliveries held whole ------------------------------------------------------------------------------------

@@ -202,7 +202,7 @@ def _few(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def retry(run_id: str | None, quiet: bool, project: Path, as_json: bool) -> Exit:
     """Try the held and waiting work of a run again.
 
-    Without RUN the last run is meant. Held rows are put to the current contracts; deliveries held whole are read again.
+    RUN is a run's id or the start of it; without it the last run is meant. Held rows are put to the current contracts; deliveries held whole are read again.
     """
     from wellbridge.pipelines.nightly.review import wanted_of_run
 
@@ -222,7 +222,8 @@ def status(project: Path, as_json: bool) -> Exit:
     last = None
     if site.warehouse.exists():
         with _open_warehouse(project) as warehouse:
-            last = _facts(warehouse, None)
+            newest = warehouse.value("SELECT run_id FROM run ORDER BY started_at DESC LIMIT 1")
+            last = _facts(warehouse, newest) if newest else None
     still = held_lines(site).select("batch_id", "file", "row").n_unique()
     if as_json:
         show_json(document(Exit.DONE, last_run=last, held_open=still))
@@ -250,17 +251,14 @@ def _open_warehouse(project: Path) -> Any:
     return open_store(load_site(project).warehouse, METADATA, read_only=True)
 
 
-def _facts(warehouse: Any, run_id: str | None) -> dict[str, Any] | None:
-    """Return a run, the last one without an id, with its counts per feed and its reasons."""
-    found = warehouse.frame(
-        "SELECT * FROM run WHERE ? IS NULL OR run_id = ? ORDER BY started_at DESC LIMIT 1", [run_id, run_id]
-    ).to_dicts()
-    if not found:
-        return None
-    which = [found[0]["run_id"]]
-    feeds = warehouse.frame("SELECT * EXCLUDE run_id FROM run_feed WHERE run_id = ? ORDER BY feed", which)
-    reasons = warehouse.frame("SELECT * EXCLUDE run_id FROM run_reason WHERE run_id = ? ORDER BY ALL", which)
-    return {**found[0], "feeds": feeds.to_dicts(), "reasons": reasons.to_dicts()}
+def _facts(warehouse: Any, run_id: str) -> dict[str, Any]:
+    """Return a run with its counts per feed and its reasons."""
+    (found,) = warehouse.frame("SELECT * FROM run WHERE run_id = ?", [run_id]).to_dicts()
+    feeds = warehouse.frame("SELECT * EXCLUDE run_id FROM run_feed WHERE run_id = ? ORDER BY feed", [run_id])
+    reasons = warehouse.frame(
+        "SELECT * EXCLUDE run_id FROM run_reason WHERE run_id = ? ORDER BY ALL", [run_id]
+    )
+    return {**found, "feeds": feeds.to_dicts(), "reasons": reasons.to_dicts()}
 
 
 @runs.command("list")
@@ -269,6 +267,8 @@ def _facts(warehouse: Any, run_id: str | None) -> dict[str, Any] | None:
 @command
 def runs_list(project: Path, as_json: bool) -> Exit:
     """List all runs, the newest last."""
+    from wellbridge.pipelines.nightly.review import short_ids
+
     with _open_warehouse(project) as warehouse:
         rows = warehouse.frame(
             "SELECT run_id, started_at, outcome, exit_code, coalesce(sum(read), 0)::BIGINT AS read, "
@@ -278,7 +278,8 @@ def runs_list(project: Path, as_json: bool) -> Exit:
     if as_json:
         show_json(document(Exit.DONE, runs=rows))
     else:
-        click.echo(table(rows))
+        short = short_ids([row["run_id"] for row in rows])
+        click.echo(table([{**row, "run_id": short[row["run_id"]]} for row in rows]))
     return Exit.DONE
 
 
@@ -288,17 +289,15 @@ def runs_list(project: Path, as_json: bool) -> Exit:
 @json_option
 @command
 def runs_show(run_id: str, project: Path, as_json: bool) -> Exit:
-    """Show a run: the identity per feed, and its reasons by rule."""
+    """Show a run, named by its id or the start of it: the identity per feed, and its reasons by rule."""
+    from wellbridge.pipelines.nightly.review import run_named
+
     with _open_warehouse(project) as warehouse:
-        found = _facts(warehouse, run_id)
-    if found is None:
-        raise ConfigurationError(
-            "WB-E-015", "There is no run of that id.", f"run {run_id}", todo="wellbridge runs list"
-        )
+        found = _facts(warehouse, run_named(warehouse, run_id))
     if as_json:
         show_json(document(Exit.DONE, run=found))
     else:
-        click.echo(f"Run {run_id}: {found['outcome']} (exit {found['exit_code']})\n")
+        click.echo(f"Run {found['run_id']}: {found['outcome']} (exit {found['exit_code']})\n")
         click.echo(f"{table(found['feeds'], _COUNTS)}\n")
         click.echo(_reasons(found["reasons"]))
     return Exit.DONE

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from wellbridge.etl.lock import run_lock
-from wellbridge.etl.store import open_store
+from wellbridge.etl.store import Store, open_store
 from wellbridge.etl.vault import VAULT
 from wellbridge.pipelines.nightly.mending import ROWS_SCHEMA
 from wellbridge.pipelines.nightly.night import WHOLE_DELIVERY
@@ -20,6 +20,8 @@ from wellbridge.schemas.errors import ConfigurationError
 from wellbridge.schemas.warehouse import METADATA
 
 _COLUMNS = ("batch_id", "feed", "resource", "file", "row", "column", "rule", "status", "reason", "run_id")
+_SHORT = 8
+_NEAR = 3
 STATUSES = ("open", "released", "superseded", "discarded")
 
 
@@ -65,21 +67,40 @@ def wanted_of(lines: pl.DataFrame) -> Wanted:
 
 
 def wanted_of_run(site: Site, run_id: str | None) -> Wanted:
-    """Return the open held work of a run, the last one without an id.
+    """Return the open held work of a run, named by the start of its id; of the last one without.
 
     Raises:
-        ConfigurationError: WB-E-015 when there is no such run.
+        ConfigurationError: WB-E-015 when there is no such run, or more than one.
     """
     with open_store(site.warehouse, METADATA, read_only=True) as warehouse:
-        found = warehouse.value(
-            "SELECT run_id FROM run WHERE ? IS NULL OR run_id = ? ORDER BY started_at DESC LIMIT 1",
-            [run_id, run_id],
-        )
-    if found is None:
-        raise ConfigurationError(
-            "WB-E-015", "There is no such run.", f"run {run_id or '(the last)'}", todo="wellbridge runs list"
-        )
+        found = run_named(warehouse, run_id)
     return wanted_of(held_lines(site, run_id=found))
+
+
+def run_named(warehouse: Store, start: str | None) -> str:
+    """Return the id of the run whose id begins so; of the last run where nothing is said.
+
+    Raises:
+        ConfigurationError: WB-E-015 when there is no such run, or more than one.
+    """
+    found = warehouse.frame(
+        "SELECT run_id FROM run WHERE ? IS NULL OR starts_with(run_id, ?) ORDER BY started_at DESC",
+        [start, start],
+    )["run_id"].to_list()
+    if not found:
+        raise ConfigurationError(
+            "WB-E-015", "There is no such run.", f"run {start or '(the last)'}", todo="wellbridge runs list"
+        )
+    if start is not None and len(found) > 1:
+        near = ", ".join(sorted(short_ids(found).values())[:_NEAR])
+        raise ConfigurationError("WB-E-015", f"{len(found)} runs begin so.", f"run {start} · near: {near}")
+    return str(found[0])
+
+
+def short_ids(ids: Sequence[str]) -> dict[str, str]:
+    """Return for each id as many of its first characters as tell it from the others, at least eight."""
+    length = next(n for n in range(_SHORT, 33) if len({one[:n] for one in ids}) == len(set(ids)))
+    return {one: one[:length] for one in ids}
 
 
 def discard(site: Site, lines: pl.DataFrame, reason: str) -> int:
