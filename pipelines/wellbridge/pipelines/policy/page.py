@@ -99,6 +99,7 @@ class CoverageView:
     rules: tuple[RuleView, ...]
     local: int
     unverified: int
+    unfinished: int
     columns: int
     gaps: tuple[Line, ...]
     parts: tuple[Part, ...]
@@ -125,6 +126,7 @@ def _view(book: Book, lines: Sequence[Line], day: date) -> CoverageView:
             for r in rules
         ),
         local=sum(rule.is_local for rule in rules), unverified=sum(not rule.is_verified for rule in rules),
+        unfinished=sum(bool(rule.missing) for rule in rules),
         columns=len(lines), gaps=tuple(line for line in lines if not line.is_covered),
         parts=tuple(_part(place, [line for line in lines if line.place == place]) for place in _PARTS),
     )
