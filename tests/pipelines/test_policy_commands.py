@@ -109,6 +109,12 @@ def test_explain_knows_the_warehouse_and_what_an_extract_can_name(site: Site) ->
     assert re.search(r"in a record file: the year only\n  decided by H-03", text)
 
 
+def test_explain_lists_the_columns_of_a_contract_that_is_named_alone(site: Site) -> None:
+    found = document("explain", "edfi.students", "--project", site.root)
+    assert [one["column"] for one in found["columns"]] == list(contracts()["edfi.students"].columns)
+    assert "the year of birth only (W-02)" in run("explain", "EDFI.students", "--project", site.root)[1]
+
+
 @pytest.mark.parametrize("name", [("edfi.student", "birthDate"), ("edfi.students", "birthdy"), ("F-5",)])
 def test_explain_names_what_is_near(site: Site, name: tuple[str, ...]) -> None:
     found = document("explain", *name, "--project", site.root)

@@ -96,7 +96,7 @@ def _selected(rules: list[Rule], regime: str | None, privacy: str | None) -> lis
 
 @policy.command("explain", short_help="Explain a rule, or why a column is treated as it is.")
 @click.argument("name", metavar="RULE|OWNER")
-@click.argument("column", required=False)
+@click.argument("column", required=False, metavar="[COLUMN]")
 @project_option
 @json_option
 @command
@@ -104,12 +104,19 @@ def policy_explain(name: str, column: str | None, project: Path, as_json: bool) 
     """Explain a rule (F-05), or a column: edfi.students birthDate, student zip3, extract homeless.
 
     A column is named by its contract and its name or the source's header, by its warehouse table, or as one of
-    an extract.
+    an extract. A contract or table alone lists its columns.
     """
     from wellbridge.pipelines.policy.coverage import coverage
-    from wellbridge.pipelines.policy.explain import find_column, reasons, rule_facts
+    from wellbridge.pipelines.policy.explain import columns_of, find_column, reasons, rule_facts
 
     book = _book(project)
+    owned = columns_of(name, book) if column is None else []
+    if owned:
+        if as_json:
+            show_json(document(Exit.DONE, columns=[line.as_dict() for line in owned]))
+        else:
+            click.echo(table(_lines(owned)))
+        return Exit.DONE
     if column is None and "." in name:
         name, _, column = name.rpartition(".")
     if column is None:

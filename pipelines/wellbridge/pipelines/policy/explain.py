@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,11 @@ def find_rule(name: str, book: Book) -> Rule | None:
     return book.rules.get(name.upper())
 
 
+def columns_of(owner: str, book: Book) -> list[Line]:
+    """Return the columns of a contract, a warehouse table, or all that an extract can name; none for another name."""
+    return [line for line in coverage(book) if _owner(line).casefold() == owner.casefold()]
+
+
 def find_column(owner: str, column: str, book: Book) -> Line:
     """Return a column of a contract, by canonical name or source header; of a warehouse table; or of an extract.
 
@@ -65,10 +70,9 @@ def find_column(owner: str, column: str, book: Book) -> Line:
         ConfigurationError: WB-E-015, with near names.
     """
     lines = coverage(book)
-    owners = _matching(owner, {_owner(line) for line in lines})
-    if not owners:
+    there = [line for line in lines if _owner(line).casefold() == owner.casefold()]
+    if not there:
         raise _unknown("contract, table or extract", owner, {_owner(line) for line in lines})
-    there = [line for line in lines if _owner(line) in owners]
     for line in there:
         names = {line.column, *([line.header] if line.place == "contract" else [])}
         if column.casefold() in {name.casefold() for name in names}:
@@ -89,10 +93,6 @@ def reasons(line: Line, book: Book) -> list[Reason]:
 
 def _owner(line: Line) -> str:
     return "extract" if line.place == "extract" else line.owner
-
-
-def _matching(owner: str, known: Collection[str]) -> set[str]:
-    return {name for name in known if name.casefold() == owner.casefold()}
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> ConfigurationError:
