@@ -3,7 +3,8 @@
 #   make demo    five thousand synthetic students, three nights, one page to read
 #   make test    install and run the tests            make test TESTS=tests/etl
 #   make lint    ruff and mypy --strict
-#   make bench   the attendance night against bare and naive scripts
+#   make bench   the attendance night against bare and naive scripts; anonymity of record files, beside pycanon
+#   make pycanon an environment of its own for pycanon, which only bench and slow tests ask
 #   make crash   the slow matrices
 #   make docs    rewrite the pages that are made from code
 #   make house   sizes of files and functions
@@ -22,7 +23,7 @@ UV := $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench crash docs house lock install clean
+.PHONY: help demo test lint bench pycanon crash docs house lock install clean
 
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
@@ -42,6 +43,14 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/nightly.py $(ARGS)
+	$(BIN)/python bench/anonymity.py
+
+# Not in the locked set: nothing that is shipped or tested by default needs it.
+pycanon: $(VENV)-pycanon/bin/pycanon
+
+$(VENV)-pycanon/bin/pycanon:
+	PYTHON="$(PYTHON)" sh scripts/venv.sh $(VENV)-pycanon
+	$(VENV)-pycanon/bin/python -m pip --disable-pip-version-check install --quiet "pycanon==1.3.6"
 
 docs: $(VENV)/.dev
 	$(BIN)/python scripts/generate_docs.py
@@ -84,4 +93,4 @@ $(VENV)-lock/bin/uv:
 	$(VENV)-lock/bin/python -m pip --disable-pip-version-check install --quiet "uv>=0.11"
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-pycanon

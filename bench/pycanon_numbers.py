@@ -1,6 +1,6 @@
 """What pycanon measures of a CSV, as JSON: run by a Python of an environment of its own, see `make pycanon`.
 
-    PYTHON bench/pycanon_numbers.py FILE --delimiter ';' --qi sex,age --sensitive salary-class [--only k,l,t]
+PYTHON bench/pycanon_numbers.py FILE --delimiter ';' --qi sex,age --sensitive salary-class [--only k,l,t]
 """
 
 from __future__ import annotations

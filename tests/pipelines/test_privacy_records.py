@@ -1,4 +1,4 @@
-"""``privacy assess`` and ``privacy anonymize`` on files that never saw a warehouse: what is written, said and refused."""
+"""``privacy assess`` and ``privacy anonymize`` on any file: what is written, said and refused."""
 
 from __future__ import annotations
 
@@ -218,7 +218,8 @@ def test_a_command_that_cannot_be_meant_is_refused(
 @pytest.mark.parametrize("command", ["assess", "anonymize"])
 @pytest.mark.parametrize(
     "content",
-    [None, b"", b"\n", b"a,b\n", b"a,a\n1,2\n", b"a,b\n1,2,3\n", b"a,b\n1,\xff\n", b"PAR1 and nothing", b"\x00\x01,b\n1,2"],
+    [None, b"", b"\n", b"a,b\n", b"a,a\n1,2\n", b"a,b\n1,2,3\n", b"a,b\n1,\xff\n", b"PAR1 and nothing",
+     b"\x00\x01,b\n1,2"],
     ids=["missing", "empty", "blank", "header only", "two names", "ragged", "no UTF-8", "no Parquet", "binary"],
 )
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path, command: str, content: bytes | None) -> None:

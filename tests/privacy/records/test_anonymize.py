@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-
 from plain_anonymity import exhaustive, smallest_class
+
 from wellbridge.privacy.records.anonymize import anonymize
 from wellbridge.privacy.records.hierarchy import ANYTHING, Hierarchy
 from wellbridge.privacy.records.lattice import Limits

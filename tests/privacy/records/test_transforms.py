@@ -80,7 +80,10 @@ def test_microaggregation_groups_what_is_near() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.one_of(st.none(), st.integers(0, 20)), min_size=1, max_size=80), st.floats(0.05, 1), st.integers(0, 99))
+@given(
+    st.lists(st.one_of(st.none(), st.integers(0, 20)), min_size=1, max_size=80), st.floats(0.05, 1),
+    st.integers(0, 99),
+)
 def test_rank_swapping_keeps_how_often_each_value_occurs_and_moves_none_far(
     values: list[int | None], share: float, seed: int
 ) -> None:
