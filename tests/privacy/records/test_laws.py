@@ -25,9 +25,11 @@ from plain_anonymity import (
 
 from wellbridge.privacy.records.anonymize import Anonymized, anonymize
 from wellbridge.privacy.records.assess import assess
-from wellbridge.privacy.records.criteria import Sensitive
+from wellbridge.privacy.records.criteria import Criteria, Sensitive
+from wellbridge.privacy.records.descent import descend
 from wellbridge.privacy.records.hierarchy import Hierarchy
 from wellbridge.privacy.records.ladders import number_all
+from wellbridge.privacy.records.lattice import Clock, Lattice, Limits
 from wellbridge.privacy.records.population import Rows, Sequences
 from wellbridge.privacy.records.spread import Distance
 from wellbridge.schemas.errors import PrivacyError
@@ -79,6 +81,37 @@ def test_the_optimum_is_that_of_exhaustive_search(
     if found is not None:
         assert found.losses.generalized == pytest.approx(best, abs=1e-8)
         assert found.is_optimal
+
+
+@FEW
+@given(frames, st.integers(2, 4), st.sampled_from([0.0, 0.1, 0.3]), st.sampled_from([3, 8, 20, None]))
+def test_a_search_that_is_stopped_says_a_bound_that_nothing_is_below(
+    frame: pl.DataFrame, k: int, share: float, nodes: int | None
+) -> None:
+    """The search of large lattices, on small ones, where the optimum is known."""
+    allowed = int(share * frame.height)
+    best = exhaustive(frame.to_dicts(), TREES, k, allowed)
+    lattice = Lattice(Rows(*number_all(frame, HIERARCHIES)), Criteria(k), allowed)
+    _, certain = lattice.check(lattice.top)
+    assume(best is not None and certain < np.inf)
+    bound = descend(lattice, Clock(Limits(nodes), lattice))
+    assert best is not None
+    assert lattice.best is not None
+    assert bound <= best + 1e-8
+    assert lattice.best.loss >= best - 1e-8
+    if nodes is None:
+        assert lattice.best.loss == pytest.approx(best, abs=1e-8)
+
+
+@FEW
+@given(frames, st.integers(2, 4), st.integers(1, 12))
+def test_a_search_stopped_early_is_safe_and_bounded_too(frame: pl.DataFrame, k: int, nodes: int) -> None:
+    found = released(frame, k=k, max_suppressed=0.2, limits=Limits(nodes))
+    best = exhaustive(frame.to_dicts(), TREES, k, int(0.2 * frame.height))
+    if found is not None and best is not None:
+        assert smallest_class(found.table.to_dicts(), list(TREES)) >= k
+        assert found.bound - 1e-6 <= best <= found.loss + 1e-6
+        assert not found.is_optimal or best == pytest.approx(found.loss, abs=1e-6)
 
 
 @FEW

@@ -174,8 +174,10 @@ def _finished(
 ) -> Anonymized:
     names = [ladder.column for ladder in coded.ladders]
     rows = np.sort(np.concatenate([part.rows for part in parts])) if parts else np.zeros(0, dtype=np.int64)
-    kept = frame[rows] if len(rows) < frame.height else frame
-    table = kept.with_columns(
+    whole = len(rows) == frame.height
+    recoded = {ladder.column for ladder in coded.ladders}
+    kept = frame.with_columns(pl.lit("").alias(name) for name in recoded)  # not gathered, only held in place
+    table = (kept if whole else kept[rows]).with_columns(
         _recoded(ladder, number, [(part.levels[place], part.rows) for part in parts], rows)
         for place, (ladder, number) in enumerate(zip(coded.ladders, coded.numbers, strict=True))
     )
@@ -209,4 +211,4 @@ def _problem(
     found: Anonymized, quasi: Mapping[str, Hierarchy], criteria: Criteria, hierarchies: Mapping[str, Hierarchy],
     per_person: str | None,
 ) -> str:
-    return check_release(found.table, list(quasi), criteria, hierarchies, per_person)
+    return check_release(found.table, list(quasi), criteria, hierarchies, per_person, found.classes)

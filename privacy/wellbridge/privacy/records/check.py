@@ -54,14 +54,23 @@ def class_sizes(table: pl.DataFrame, quasi: Sequence[str], per_person: str | Non
 
 def check_release(
     table: pl.DataFrame, quasi: Sequence[str], criteria: Criteria, hierarchies: Mapping[str, Hierarchy],
-    per_person: str | None,
+    per_person: str | None, sizes: Mapping[int, int] | None = None,
 ) -> str:
-    """Return what is wrong with a released file, in words without a value; nothing where all is well."""
+    """Return what is wrong with a released file, in words without a value; nothing where all is well.
+
+    Args:
+        table: the file.
+        quasi: its quasi-identifiers.
+        criteria: what every class must fulfil.
+        hierarchies: of sensitive attributes.
+        per_person: whose row it is; None: every row is a person.
+        sizes: of this table by ``class_sizes``, where they were counted already.
+    """
     if not table.height:
         return "nobody is left"
     if per_person is not None and table[per_person].n_unique() == table.height:
         per_person = None
-    smallest = min(class_sizes(table, quasi, per_person))
+    smallest = min(class_sizes(table, quasi, per_person) if sizes is None else sizes)
     if smallest < criteria.k:
         return f"a class has {smallest} persons"
     if not criteria.sensitive:

@@ -59,8 +59,18 @@ class Classes:
         return len(self.counts)
 
 
-def group(levels: Levels, words: Sequence[Ints], counts: Ints | None, *, is_sorted: bool = False) -> Classes:
-    """Bring equal keys together and add up their persons; without counts every key is one person."""
+def group(
+    levels: Levels, words: Sequence[Ints], counts: Ints | None, *, is_sorted: bool = False, bits: int = KEY_BITS
+) -> Classes:
+    """Bring equal keys together and add up their persons; without counts every key is one person.
+
+    Args:
+        levels: the node.
+        words: the keys.
+        counts: persons of each key.
+        is_sorted: whether they are in order already.
+        bits: no key of a single word needs more.
+    """
     if len(words) > 1:
         return _group_wide(levels, words, counts)
     (key,) = words
@@ -71,10 +81,19 @@ def group(levels: Levels, words: Sequence[Ints], counts: Ints | None, *, is_sort
         starts = _starts(key)
         return Classes(levels, (key[starts],), np.diff(starts, append=len(key)))
     if not is_sorted:
-        order = np.argsort(key)
-        key, counts = key[order], counts[order]
+        key, counts = _sorted(key, counts, bits)
     starts = _starts(key)
     return Classes(levels, (key[starts],), np.add.reduceat(counts, starts))
+
+
+def _sorted(key: Ints, counts: Ints, bits: int) -> tuple[Ints, Ints]:
+    """Sort keys, their counts along with them: in the same word where both fit, which is several times faster."""
+    width = int(counts.max()).bit_length()
+    if bits + width < 64:
+        both = np.sort((key << width) | counts)
+        return both >> width, both & ((1 << width) - 1)
+    order = np.argsort(key)
+    return key[order], counts[order]
 
 
 def _group_wide(levels: Levels, words: Sequence[Ints], counts: Ints | None) -> Classes:
@@ -106,6 +125,7 @@ class Keys:
         self.fields = fields([ladder.sizes[ladder.least] for ladder in ladders])
         self.least: Levels = tuple(ladder.least for ladder in ladders)
         self.words = max((field.word for field in self.fields), default=0) + 1
+        self._bits = sum(field.mask.bit_length() for field in self.fields)
         self._tables: dict[tuple[int, int, int], Ints] = {}
 
     def pack(self, rows: Sequence[Ints]) -> list[Ints]:
@@ -134,7 +154,7 @@ class Keys:
         words = self.recoded(classes.words, classes.levels, levels)
         # Numbers keep the tree's order, so keys of which only the lowest field was coarsened are still sorted.
         is_sorted = classes.levels[:-1] == levels[:-1]
-        return group(levels, words, classes.counts, is_sorted=is_sorted)
+        return group(levels, words, classes.counts, is_sorted=is_sorted, bits=self._bits)
 
     def numbers(self, classes: Classes, which: Ints) -> list[Ints]:
         """Return the label numbers of some classes, one array for each quasi-identifier."""

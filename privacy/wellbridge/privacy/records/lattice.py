@@ -15,7 +15,6 @@ halving paths; V. Iyengar, Transforming data to satisfy privacy constraints (KDD
 
 from __future__ import annotations
 
-import heapq
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from wellbridge.privacy.records.ladders import Bools, Floats
 from wellbridge.privacy.records.population import Look, Population, average_share
 
 MOST_GRID: Final = 4_000_000  # nodes of a lattice that is searched as a whole
+LARGE_NODES: Final = 5_000  # nodes looked at of a larger one, where nothing else is said
 FIRST_PATHS: Final = 3
 # Of nodes with the same loss the one that climbs least is wanted; far below any difference of losses that matters.
 TIE: Final = 1e-9
@@ -160,31 +160,45 @@ class Lattice:
         """Return the least lossy node, or the best within the limits with a bound on what could be better."""
         if not self.top:
             return Found(self.best, 0.0, True, 0, 1)
-        clock = _Clock(limits or Limits(), self)
+        fits = self.nodes <= MOST_GRID
+        clock = Clock(limits or Limits(None if fits else LARGE_NODES), self)
         _, certain = self.check(self.top)
         if certain == np.inf:
             return Found(None, np.inf, True, self.checked, self.nodes)
-        bound = _Grid(self).search(clock) if self.nodes <= MOST_GRID else _descend(self, clock)
+        if fits:
+            bound = Grid(self).search(clock)
+        else:
+            from wellbridge.privacy.records.descent import descend  # noqa: PLC0415 - it builds on this module
+
+            bound = descend(self, clock)
         loss = self.best.loss if self.best else np.inf
         is_optimal = bound >= loss - 2 * TIE
         return Found(self.best, loss if is_optimal else bound, is_optimal, self.checked, self.nodes)
 
 
-class _Clock:
-    """Says when to stop."""
+class Clock:
+    """Says when a search stops."""
 
     def __init__(self, limits: Limits, lattice: Lattice) -> None:
         self._limits, self._lattice, self._begin = limits, lattice, time.monotonic()
 
     @property
     def is_over(self) -> bool:
+        """Whether the limits are reached."""
         limits = self._limits
         return (limits.nodes is not None and self._lattice.checked >= limits.nodes) or (
             limits.seconds is not None and time.monotonic() - self._begin >= limits.seconds
         )
 
+    def half_for(self, lattice: Lattice) -> Clock:
+        """Return a clock that gives another lattice half of what is left."""
+        nodes, seconds = self._limits.nodes, self._limits.seconds
+        left = None if nodes is None else max(0, nodes - self._lattice.checked) // 2
+        spent = time.monotonic() - self._begin
+        return Clock(Limits(left, None if seconds is None else max(0.0, seconds - spent) / 2), lattice)
 
-class _Grid:
+
+class Grid:
     """A lattice that fits into memory: for every node the least loss it can have, and whether it matters still."""
 
     def __init__(self, lattice: Lattice) -> None:
@@ -198,7 +212,7 @@ class _Grid:
         self._open = np.ones(shape, dtype=np.bool_)
         self._open[tuple(size - 1 for size in shape)] = False
 
-    def search(self, clock: _Clock) -> float:
+    def search(self, clock: Clock) -> float:
         """Look at nodes until none that matters is left; return the least loss that is left possible."""
         self._close()
         for _ in range(FIRST_PATHS):
@@ -225,7 +239,7 @@ class _Grid:
             node = min(above, key=lambda other: float(self._labels[other]))
             path.append(node)
 
-    def _halve(self, path: Sequence[tuple[int, ...]], clock: _Clock) -> None:
+    def _halve(self, path: Sequence[tuple[int, ...]], clock: Clock) -> None:
         """Find the finest node of a path that may be released."""
         low, high = 0, len(path) - 1
         while low <= high and not clock.is_over:
@@ -233,7 +247,7 @@ class _Grid:
             fits = self._open[path[middle]] and self._check(path[middle], clock)
             low, high = (low, middle - 1) if fits else (middle + 1, high)
 
-    def _check(self, place: Sequence[int] | tuple[np.intp, ...], clock: _Clock) -> bool:
+    def _check(self, place: Sequence[int] | tuple[np.intp, ...], clock: Clock) -> bool:
         at = tuple(int(v) for v in place)
         levels = tuple(v + low for v, low in zip(at, self._lattice.least, strict=True))
         node, certain = self._lattice.check(levels)
@@ -255,50 +269,3 @@ class _Grid:
         """Return the part of a node's bound that only breaks ties."""
         at = tuple(v - low for v, low in zip(levels, self._lattice.least, strict=True))
         return float(self._labels[at]) - self._lattice.label_loss(levels)
-
-
-def _descend(lattice: Lattice, clock: _Clock) -> float:
-    """Search a lattice that is too large to hold, from the top down; return the least loss that is left possible.
-
-    Every node that may be released lies below others that may, so nothing is missed while the queue lasts. A node's
-    levels cannot be below the finest at which its quasi-identifier could be shown with all others hidden; their cost
-    and that of who is left out at the node's nearest known ancestor bound what was not reached.
-    """
-    floors = _floors(lattice)
-    least = lattice.label_loss(floors)
-    failed = np.empty((0, len(lattice.top)), dtype=np.int64)
-    queue: list[tuple[float, Levels, float]] = [(1.0, lattice.top, 0.0)]
-    seen = {lattice.top}
-    while queue and not clock.is_over:
-        _, levels, cost = heapq.heappop(queue)
-        if lattice.best is not None and least + cost >= lattice.best.loss:
-            continue
-        for place, level in enumerate(levels):
-            finer = (*levels[:place], level - 1, *levels[place + 1:])
-            if level <= floors[place] or finer in seen or (failed >= np.array(finer)).all(axis=1).any():
-                continue
-            seen.add(finer)
-            node, certain = lattice.check(finer)
-            if certain == np.inf:
-                failed = np.vstack([failed, finer])
-            else:
-                heapq.heappush(queue, (node.loss if node else 1.0, finer, certain))
-            if clock.is_over:
-                queue.append((0.0, levels, cost))
-                break
-    best = lattice.best.loss if lattice.best else np.inf
-    return min([best, *(least + cost for _, _, cost in queue)])
-
-
-def _floors(lattice: Lattice) -> Levels:
-    """Return for each quasi-identifier the finest level that may be shown when all others are hidden."""
-    found = []
-    for place, (low, top) in enumerate(zip(lattice.least, lattice.top, strict=True)):
-        level = top
-        while level > low:
-            other = (*lattice.top[:place], level - 1, *lattice.top[place + 1:])
-            if lattice.check(other)[1] == np.inf:
-                break
-            level -= 1
-        found.append(level)
-    return tuple(found)
