@@ -39,6 +39,27 @@ def columns_sql(names: Sequence[str], prefix: str = "") -> str:
     return ", ".join(f"{prefix}.{quoted(name)}" if prefix else quoted(name) for name in names)
 
 
+class _Lent:
+    """A frame lent to DuckDB for one statement.
+
+    What is registered stays in memory until the transaction ends, because the dropped view may still be rolled back:
+    all rows of a night, if it were the frames themselves.
+    """
+
+    def __init__(self, frame: pl.DataFrame, form: pl.CompatLevel | None) -> None:
+        self._frame: pl.DataFrame | None = frame
+        self._form = form
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Return the frame as a stream of Arrow's C interface."""
+        assert self._frame is not None
+        return self._frame.to_arrow(compat_level=self._form).__arrow_c_stream__(requested_schema)
+
+    def take_back(self) -> None:
+        """Let go of the frame."""
+        self._frame = None
+
+
 class Store:
     """One open DuckDB database; a context manager that closes it."""
 
@@ -96,13 +117,15 @@ class Store:
     def _registered(
         self, frames: Mapping[str, pl.DataFrame], form: pl.CompatLevel | None = None
     ) -> Iterator[None]:
-        for name, frame in frames.items():
-            self.connection.register(name, frame.to_arrow(compat_level=form))
+        lent = {name: _Lent(frame, form) for name, frame in frames.items()}
+        for name, frame in lent.items():
+            self.connection.register(name, frame)
         try:
             yield
         finally:
-            for name in frames:
+            for name, frame in lent.items():
                 self.connection.unregister(name)
+                frame.take_back()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
