@@ -27,8 +27,10 @@ from wellbridge.etl.store import Store
 from wellbridge.etl.vault import CROSSWALK
 from wellbridge.pipelines.extract_definitions import ExtractDefinition
 from wellbridge.pipelines.extracts import Release, build, list_releases, load_definitions, verify_release
+from wellbridge.privacy import verifier
 from wellbridge.privacy.agreements import Agreement, load_agreement
 from wellbridge.privacy.codes import MemoryCrosswalk
+from wellbridge.privacy.records.criteria import Sensitive
 from wellbridge.privacy.verifier import manifest_digest
 from wellbridge.schemas.errors import ConfigurationError, PrivacyError
 
@@ -167,6 +169,25 @@ def test_p10_every_child_of_the_record_file_is_one_of_ten_alike(released: dict[s
     found = rows(path / "records.csv")
     assert min(Counter(tuple(row[name] for name in quasi) for row in found).values()) >= 10
     assert len({row["code"] for row in found}) == len(found) == 2400 - released[RECORDS].hidden["records.csv"]["hidden"]
+
+
+def test_every_class_of_a_record_file_keeps_what_is_asked_of_a_sensitive_column(
+    district: Store, agreement: Agreement, definitions: dict[str, ExtractDefinition], tmp_path: Path
+):
+    rule = Sensitive("tier", distinct=2, t=0.3)
+    asked = replace(definitions[RECORDS], columns=("grade_band", "sex", "tier"), sensitive=(rule,))
+    release = build(asked, agreement, district, MemoryCrosswalk(), tmp_path, NOW, as_of=AS_OF)
+    assert verify_release(release.path) == []
+    found: dict[tuple[str, ...], set[str]] = {}
+    for row in rows(release.path / "records.csv"):
+        found.setdefault((row["grade_band"], row["sex"]), set()).add(row["tier"])
+    assert min(len(tiers) for tiers in found.values()) >= 2
+    table = json.loads((release.path / "manifest.json").read_text(encoding="utf-8"))["tables"][0]
+    assert table["sensitive"] == {"tier": {"distinct": 2, "entropy": 1.0, "t": 0.3, "distance": "equal"}}
+    strict = {**table, "sensitive": {"tier": {"distinct": 9, "entropy": 1.0, "t": 0.0, "distance": "equal"}}}
+    said = verifier._records(rows(release.path / "records.csv"), strict, {"k": 10})
+    assert [problem.split(" class(es) ")[1] for problem in said] == [
+        "have fewer than 9 values of tier", "are farther than 0.0 from all in tier"]
 
 
 def test_flags_of_the_record_file_are_the_measures_own_counts(
@@ -475,6 +496,9 @@ def test_a_folder_that_is_no_release_is_a_violation(tmp_path: Path):
     ('kind = "record"\nagreement = "a"\ntitle = "t"\ncolumns = ["sex"]\nmax_suppressed = 2', "WB-E-011"),
     ('kind = "record"\nagreement = "a"\ntitle = "t"\ncolumns = ["sex"]\n[quasi]\nsex = "*"', "WB-E-047"),
     ('kind = "record"\nagreement = "a"\ncolumns = ["sex"]', "WB-E-011"),
+    ('kind = "record"\nagreement = "a"\ntitle = "t"\ncolumns = ["sex"]\n[sensitive.sex]\nt = 0.1', "WB-E-015"),
+    ('kind = "record"\nagreement = "a"\ntitle = "t"\ncolumns = ["tier"]\n[sensitive.tier]\nt = 2', "WB-E-011"),
+    ('kind = "record"\nagreement = "a"\ntitle = "t"\ncolumns = ["tier"]\n[sensitive.tier]\nl = 2', "WB-E-015"),
     ('kind = "aggregate"\nagreement = "a"\ntitle = "t"', "WB-E-011"),
     ('kind = "aggregate"\nagreement = "a"\ntitle = "t"\n[measures]\nids = ["nothing"]', "WB-E-015"),
     ('kind = "aggregate"\nagreement = "a"\ntitle = "t"\n[[counts]]\nname = "../x"\ndimensions = ["sex"]', "WB-E-011"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -10,14 +10,17 @@ from typing import Any, Final
 from wellbridge.pipelines.extract_columns import BREAKDOWNS, RECORD_COLUMNS
 from wellbridge.pipelines.measures.registry import MEASURES
 from wellbridge.pipelines.site import read_toml
+from wellbridge.privacy.records.criteria import Sensitive
 from wellbridge.privacy.records.hierarchy import Hierarchy, read_levels
+from wellbridge.privacy.records.spread import Distance
+from wellbridge.schemas.classes import PrivacyClass
 from wellbridge.schemas.errors import ConfigurationError
 
 AGGREGATE, RECORD = "aggregate", "record"
 _COMMON: Final = {"title", "kind", "agreement", "determined_by", "targeted_request"}
 _KEYS: Final = {
     AGGREGATE: {*_COMMON, "min_cell", "measures", "counts"},
-    RECORD: {*_COMMON, "k", "columns", "quasi", "weights", "max_suppressed"},
+    RECORD: {*_COMMON, "k", "columns", "quasi", "sensitive", "weights", "max_suppressed"},
 }
 
 
@@ -56,6 +59,7 @@ class ExtractDefinition:
         counts: tables of students.
         columns: columns of the record file.
         quasi: hierarchies of quasi-identifiers; every released quasi-identifier counts, named here or not.
+        sensitive: what every class of the record file must keep of a sensitive column.
         max_suppressed: greatest share of children left out of the record file.
         weights: how much the recipient needs a column.
         determined_by: who determined that nobody can be identified in it (34 CFR 99.31(b)(1)); a name or an office.
@@ -73,6 +77,7 @@ class ExtractDefinition:
     counts: tuple[CountSpec, ...] = ()
     columns: tuple[str, ...] = ()
     quasi: Mapping[str, Hierarchy] = field(default_factory=dict)
+    sensitive: tuple[Sensitive, ...] = ()
     max_suppressed: float = 0.05
     weights: Mapping[str, float] = field(default_factory=dict)
     determined_by: str = ""
@@ -155,8 +160,39 @@ def _record(facts: Mapping[str, Any], path: Path) -> dict[str, Any]:
     return {
         "columns": columns, "max_suppressed": share,
         "quasi": {name: read_levels(levels, f"extracts/{path.name} · quasi.{name}") for name, levels in quasi.items()},
+        "sensitive": tuple(
+            _sensitive(name, rule, path) for name, rule in _sensitives(facts, columns, list(quasi), path).items()
+        ),
         "weights": {name: _number(weights, name, 1, path) for name in weights},
     }
+
+
+def _sensitives(
+    facts: Mapping[str, Any], columns: Sequence[str], quasi: Sequence[str], path: Path
+) -> Mapping[str, Any]:
+    """Return the rules of sensitive columns: released ones that are no quasi-identifiers."""
+    others = [name for name in columns
+              if name not in quasi and RECORD_COLUMNS[name].privacy is not PrivacyClass.QUASI]
+    found = _table(facts, "sensitive", path)
+    _known(list(found), others, path, "sensitive")
+    return found
+
+
+def _sensitive(name: str, rule: Any, path: Path) -> Sensitive:
+    setting = f"sensitive.{name}"
+    if not isinstance(rule, dict):
+        raise _wrong(path, setting, "must be a table")
+    _known(list(rule), ("distinct", "entropy", "t", "distance"), path, setting)
+    distance = rule.get("distance", Distance.EQUAL)
+    if distance not in {Distance.EQUAL, Distance.ORDERED}:
+        raise _wrong(path, f"{setting}.distance", "must be equal or ordered")
+    far = _number(rule, "t", 1, path)
+    if not 0 <= far <= 1:
+        raise _wrong(path, f"{setting}.t", "must be from 0 to 1")
+    return Sensitive(
+        name, int(_number(rule, "distinct", 1, path)), _number(rule, "entropy", 1, path),
+        far if "t" in rule else None, Distance(distance),
+    )
 
 
 def _wrong(path: Path, setting: str, problem: str) -> ConfigurationError:

@@ -154,7 +154,7 @@ def record_file(
     quasi = _quasi(definition)
     found = anonymize(
         rows, quasi=quasi, k=k, max_suppressed=definition.max_suppressed, per_person="person_key",
-        weights=definition.weights,
+        sensitive=definition.sensitive, weights=definition.weights,
     )
     # Codes are drawn for children who leave, not for those who are left out.
     coded = replace_keys(found.table, crosswalk, agreement_id)
@@ -162,12 +162,18 @@ def record_file(
         name=RECORDS_FILE, frame=coded,
         facts={"kind": "records", "title": definition.title, "code": "code", "quasi": sorted(quasi),
                "levels": found.node, "classes": {str(size): n for size, n in found.classes.items()},
-               "loss": found.loss},
+               "loss": found.loss, **({"sensitive": asked} if (asked := _asked(definition)) else {})},
         dictionary=[("code", "text", "Random code of the child under this agreement, in no other file", "key", "hex"),
                     *(_record_words(name, found.node.get(name)) for name in definition.columns)],
         suppressed=_left_out(found), hidden={"persons": found.persons, "hidden": found.suppressed},
         reasons={"class below k": found.suppressed},
     )
+
+
+def _asked(definition: ExtractDefinition) -> dict[str, dict[str, Any]]:
+    """What an auditor can check of sensitive columns in the file alone."""
+    return {rule.column: {"distinct": rule.distinct, "entropy": rule.entropy, "t": rule.t, "distance": rule.distance}
+            for rule in definition.sensitive}
 
 
 def _quasi(definition: ExtractDefinition) -> dict[str, Hierarchy]:

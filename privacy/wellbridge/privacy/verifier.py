@@ -262,7 +262,29 @@ def _records(rows: list[Json], table: Json, manifest: Json) -> list[str]:
         sequences.setdefault(row[code], []).append(tuple(row[name] for name in quasi))
     classes = Counter(tuple(sorted(sequence)) for sequence in sequences.values())
     few = sum(1 for size in classes.values() if size < k)
-    return found + ([f"{few} class(es) have fewer than {k} persons"] if few else [])
+    found += [f"{few} class(es) have fewer than {k} persons"] if few else []
+    return found + [problem for name, rule in table.get("sensitive", {}).items()
+                    for problem in _spread(rows, code, sequences, name, rule)]
+
+
+def _spread(rows: list[Json], code: str, sequences: dict[str, list[Key]], name: str, rule: Json) -> list[str]:
+    """Say which classes hold too few values of a sensitive column, or lie too far from the whole file."""
+    values: dict[tuple[Key, ...], Counter[str]] = {}
+    for person, value in {(row[code], row[name]) for row in rows}:
+        values.setdefault(tuple(sorted(sequences[person])), Counter())[value] += 1
+    whole = sum(values.values(), Counter())
+    few = sum(1 for held in values.values() if len(held) < rule["distinct"])
+    found = [f"{few} class(es) have fewer than {rule['distinct']} values of {name}"] if few else []
+    if rule["t"] is not None and rule["distance"] == "equal":
+        far = sum(1 for held in values.values() if _apart(held, whole) > rule["t"] + 1e-9)
+        found += [f"{far} class(es) are farther than {rule['t']} from all in {name}"] if far else []
+    return found
+
+
+def _apart(held: Counter[str], whole: Counter[str]) -> float:
+    """Half the sum of differences of shares: the earth mover's distance where all values are equally far apart."""
+    size, total = sum(held.values()), sum(whole.values())
+    return sum(abs(held[value] / size - count / total) for value, count in whole.items()) / 2
 
 
 if __name__ == "__main__":
