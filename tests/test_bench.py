@@ -27,3 +27,11 @@ def test_the_benchmark_finds_every_variant_sound_and_measures_it() -> None:
     costs = json.loads(done.stdout)
     assert [cost["variant"].split()[0] for cost in costs] == ["bare", "wellbridge", "wellbridge", "naive"]
     assert all(cost["cpu_s"] > 0 and cost["peak_mb"] > 1 for cost in costs)
+
+
+@pytest.mark.slow
+def test_the_node_of_the_anonymity_benchmark_is_that_of_exhaustive_search() -> None:
+    program = [sys.executable, str(REPO / "bench" / "anonymity.py"), "--rows", str(ROWS), "--exhaustive", str(ROWS),
+               "--pycanon-rows", str(ROWS)]
+    done = subprocess.run(program, check=True, capture_output=True, text=True)
+    assert done.stdout.rstrip().endswith(": the same")
