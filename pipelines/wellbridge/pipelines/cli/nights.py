@@ -18,7 +18,7 @@ from wellbridge.pipelines.cli.output import (
 )
 from wellbridge.pipelines.nightly.run import RunReport, Wanted, new_arrivals, run_night
 from wellbridge.pipelines.site import FAIL_ON, Site, load_site
-from wellbridge.schemas.errors import ConfigurationError, Exit, HeldError, render
+from wellbridge.schemas.errors import Exit, HeldError, render
 
 HELD_ROWS = "WB-E-031"
 _SHOWN = 3  # reasons for which rows are held that are told one by one
@@ -202,7 +202,8 @@ def _few(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def retry(run_id: str | None, quiet: bool, project: Path, as_json: bool) -> Exit:
     """Try the held and waiting work of a run again.
 
-    RUN is a run's id or the start of it; without it the last run is meant. Held rows are put to the current contracts; deliveries held whole are read again.
+    RUN is a run's id or the start of it; without it the last run is meant. Held rows are put to the current
+    contracts; deliveries held whole are read again.
     """
     from wellbridge.pipelines.nightly.review import wanted_of_run
 

@@ -12,6 +12,11 @@ from wellbridge.pipelines.cli.group import LazyGroup
 PRIVACY_COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "assess": ("privacy_records:assess_command", "Measure how well a record file hides each person."),
     "anonymize": ("privacy_records:anonymize_command", "Recode a record file until every person is one of k alike."),
+    "protect": (
+        "privacy_tables:protect_command",
+        "Hide the small cells of a table of counts, and the fewest others that would give them away.",
+    ),
+    "verify": ("privacy_tables:verify_command", "Check a protected table by arithmetic alone; exit 18 on a violation."),
 }
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from wellbridge.privacy.formula import neutralise
+from wellbridge.privacy.formula import DANGEROUS, PREFIX, neutralise
 from wellbridge.privacy.seal import private_file
 from wellbridge.schemas.errors import ConfigurationError, SourceError
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _PARQUET: Final = b"PAR1"
+_GZIP: Final = b"\x1f\x8b"
 _HEADER_BYTES: Final = 1 << 16
 
 
@@ -27,15 +30,17 @@ class RecordFile:
         name: its name without folder.
         frame: its rows; of a CSV all columns are text.
         delimiter: of a CSV; a comma for Parquet.
+        blank: lines without any value, which are no records: as persons they would make a class look larger.
     """
 
     name: str
     frame: pl.DataFrame
     delimiter: str
+    blank: int
 
 
 def read_records(path: Path) -> RecordFile:
-    """Read a CSV with a header line, its delimiter found there, or a Parquet file.
+    """Read a CSV with a header line, its delimiter found there, gzipped or not, or a Parquet file.
 
     Raises:
         SourceError: WB-E-023 when it is missing, empty, or no such file.
@@ -58,9 +63,13 @@ def read_records(path: Path) -> RecordFile:
         frame = None  # what polars says may quote a cell
     if frame is None:
         raise _unreadable("The file is no table: lines of different length, broken quotes, or not UTF-8.", path)
-    if not frame.height:
+    nested = [name for name, kind in frame.schema.items() if kind.is_nested() or kind in {pl.Binary, pl.Object}]
+    if nested:
+        raise _unreadable(f"{len(nested)} column(s) hold lists, structures or bytes: {', '.join(nested[:5])}.", path)
+    records = frame.filter(~pl.all_horizontal(pl.all().is_null()))
+    if not records.height:
         raise _unreadable("The file has a header but no record.", path)
-    return RecordFile(path.name, frame, delimiter)
+    return RecordFile(path.name, records, delimiter, frame.height - records.height)
 
 
 def write_records(frame: pl.DataFrame, path: Path, *, delimiter: str = ",") -> dict[str, int]:
@@ -75,6 +84,7 @@ def write_records(frame: pl.DataFrame, path: Path, *, delimiter: str = ",") -> d
         ConfigurationError: WB-E-011 when there is no such folder, or it cannot be written to.
     """
     harmless, changed = neutralise(frame)
+    harmless = harmless.rename({name: PREFIX + name for name in frame.columns if re.search(DANGEROUS, name)})
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     done = False
     try:
@@ -99,8 +109,12 @@ def write_records(frame: pl.DataFrame, path: Path, *, delimiter: str = ",") -> d
 def _head(path: Path) -> bytes | None:
     try:
         with path.open("rb") as file:
+            head = file.read(_HEADER_BYTES)
+        if not head.startswith(_GZIP):
+            return head
+        with gzip.open(path) as file:
             return file.read(_HEADER_BYTES)
-    except OSError:
+    except (OSError, EOFError):
         return None
 
 

@@ -139,7 +139,8 @@ class LinkedTables:
         cost = self._joined("cost") * np.where(self._joined("margin"), _MARGIN_COST, 1.0)
         # A published zero stays a zero: nothing can move it.
         cost = np.where(self._joined("fixed").astype(np.bool_) | (values == 0), np.inf, cost)
-        return Task(self.sums, hidden, self.up, self.down, np.zeros_like(values), self._joined("upper"), cost)
+        lower = np.zeros_like(values)
+        return Task(values, self.sums.links, hidden, self.up, self.down, lower, self._joined("upper"), cost)
 
     def _joined(self, name: str) -> npt.NDArray[Any]:
         return np.concatenate([getattr(fact, name) for fact in self._facts])

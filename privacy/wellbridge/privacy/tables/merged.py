@@ -51,7 +51,7 @@ class Units:
 
 def merged(task: Task) -> Units:
     """Merge the cells of a task into units."""
-    links, size = task.sums.links, len(task.sums)
+    links, size = task.links, len(task.values)
     is_mobile = task.hidden | np.isfinite(task.cost)
     unit = np.arange(size, dtype=np.int64)
     while True:
@@ -92,7 +92,7 @@ def _units(task: Task, matrix: csr_matrix, unit: Ints, is_mobile: Bools) -> Unit
     of = np.full(len(unit), -1, dtype=np.int64)
     of[is_mobile] = place
     size, mobile = len(numbers), np.flatnonzero(is_mobile)
-    values = task.sums.values
+    values = task.values
 
     def gathered(start: float, values_of_cells: Floats | Ints, ufunc: np.ufunc) -> Ints:
         out = np.full(size, start, dtype=np.int64)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from wellbridge.privacy.tables.sums import Bools, Floats, Ints, Sums
+from wellbridge.privacy.tables.sums import Bools, Floats, Ints, Links
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,16 @@ class Task:
     """What has to be protected, and what may be hidden for it.
 
     Attributes:
-        sums: cells and relations.
+        values: the cells' counts.
+        links: their relations.
         hidden: cells hidden from the start.
         up, down: how far each cell must be able to move; zero for cells that need no protection.
         lower, upper: bounds that are published with a hidden cell.
         cost: loss of hiding each cell; infinite where it may not be hidden.
     """
 
-    sums: Sums
+    values: Ints
+    links: Links
     hidden: Bools
     up: Ints
     down: Ints
@@ -62,12 +64,12 @@ def unproved(task: Task, found: Suppression) -> Ints:
     Every move is checked anew: it keeps each sum, leaves no cell below its lower or above its upper bound, and
     changes hidden cells only. A move that fails one of these proves nothing.
     """
-    moves, size = found.moves.tocsr(), len(task.sums)
+    moves, size = found.moves.tocsr(), len(task.values)
     row = np.repeat(np.arange(moves.shape[0]), np.diff(moves.indptr))
-    after = task.sums.values[moves.indices] + moves.data
+    after = task.values[moves.indices] + moves.data
     is_bad = (after < task.lower[moves.indices]) | (after > task.upper[moves.indices]) | ~found.hidden[moves.indices]
     bad = np.unique(row[is_bad])
-    broken = (moves @ task.sums.links.matrix(size).T).tocsr()
+    broken = (moves @ task.links.matrix(size).T).tocsr()
     broken.eliminate_zeros()
     holds = np.diff(broken.indptr) == 0
     holds[bad] = False

@@ -34,10 +34,12 @@ class Proof:
 
     Args:
         units: the system.
+        either: units that need not move both up and down: one of the two will do.
     """
 
-    def __init__(self, units: Units) -> None:
+    def __init__(self, units: Units, either: Bools | None = None) -> None:
         self._units = units
+        self._either = np.zeros(len(units), dtype=np.bool_) if either is None else either
         self.moves: list[Move] = []
         self.up, self.down = units.up.copy(), units.down.copy()
         self._random = np.random.default_rng(_SEED)
@@ -67,8 +69,8 @@ class Proof:
         down = (self.down[units] > 0) & (-change >= self.down[units])
         if up.any() or down.any():
             self.moves.append((units, change))
-            self.up[units[up]] = 0
-            self.down[units[down]] = 0
+            self.up[units[up | (down & self._either[units])]] = 0
+            self.down[units[down | (up & self._either[units])]] = 0
 
     def harvest(self, hidden: Bools) -> None:
         """Prove as much as moves of whole regions can."""

@@ -22,6 +22,8 @@ from wellbridge.privacy.tables.sums import Bools, Ints
 
 # Measured on the state tables: up to this many units the optimum is found in seconds, beyond it may take minutes.
 EXACT_UNITS: Final = 4_000
+# A proposal that leaves more units bare is far from being proved: it is mended rather than replaced, time after time.
+_MANY: Final = 60
 _FEW: Final = 100  # bare units up to which single searches are cheaper than moving everything
 
 
@@ -63,7 +65,7 @@ def suppress(task: Task, effort: Effort | None = None) -> Suppression:
     hidden = task.hidden.copy()
     hidden[in_units] |= search.hidden[units.of[in_units]]
     bare = np.flatnonzero(in_units & np.isin(units.of, failed) & ((task.up > 0) | (task.down > 0)))
-    moves = as_matrix(units, search.proof.moves, len(task.sums))
+    moves = as_matrix(units, search.proof.moves, len(task.values))
     return Suppression(
         hidden, moves, np.union1d(units.stuck, bare), search.is_optimal and not len(failed), search.pattern.lower_bound
     )
@@ -90,7 +92,7 @@ class _Search:
             self.proof.restrict(self.hidden)
             self.proof.harvest(self.hidden)
             self.is_optimal = is_cheapest
-            if number == self.effort.rounds - 1:
+            if number == self.effort.rounds - 1 or len(self.proof.left) > _MANY:
                 break
             cuts, is_mended = self._cuts()
             if not len(self.proof.left):

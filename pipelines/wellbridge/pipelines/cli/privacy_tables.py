@@ -1,0 +1,128 @@
+"""``wellbridge privacy protect`` and ``verify``: tables of counts."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from wellbridge.pipelines.cli.output import command, document, json_option, show_json, table
+from wellbridge.schemas.errors import ConfigurationError, Exit, VerifyError
+
+_FILE: Final = click.Path(path_type=Path)
+_SETTINGS: Final = ("count", "by", "min_cell", "need")
+
+
+@click.command("protect")
+@click.argument("file", type=_FILE, metavar="TABLE")
+@click.option("--by", multiple=True, metavar="COLUMN[<COARSER…]", help="A dimension, finest first: 'school<district'.")
+@click.option("--count", metavar="COLUMN", help="The column of counts of persons.")
+@click.option("--min-cell", type=int, help="Smallest count that may be shown; 10 where nothing is said.")
+@click.option("--need", type=click.Choice(["weak", "strong"]),
+              help="How open a small count must stay; strong where nothing is said.")
+@click.option("--effort", type=click.Choice(["exact", "quick"]), help="Look for the optimum, or for a good pattern.")
+@click.option("--policy", type=_FILE, help="Take these settings from a file: by, count, min_cell, need.")
+@click.option("--out", type=_FILE, required=True, help="The folder of the release: the table and its certificate.")
+@click.option("--sealed", type=_FILE, help="Also write the auditor's certificate, sealed; not into the release.")
+@click.option("--key", type=_FILE, help="The key that seals it; made where there is none.")
+@json_option
+@command
+def protect_command(
+    file: Path, effort: str | None, policy: Path | None, out: Path, sealed: Path | None, key: Path | None,
+    as_json: bool, **given: Any,
+) -> Exit:
+    """Hide the small cells of a table of counts, and the fewest others that would give them away.
+
+    The table has one row for each inner cell, or all margins too, where "all" stands for the sum. Weak: a small count
+    could be one more and one less. Strong: it could be large enough to be shown, and three less or nothing.
+    """
+    from wellbridge.privacy.tables.certificate import sealed_certificate, write_release, write_sealed
+    from wellbridge.privacy.tables.linked import Need
+    from wellbridge.privacy.tables.protection import Dimension, protect, read_table
+    from wellbridge.privacy.tables.suppress import EXACT, QUICK
+
+    if (sealed is None) != (key is None):
+        raise ConfigurationError("WB-E-011", "An auditor's certificate needs a file and a key.", "--sealed, --key")
+    wanted = _settings(given, policy)
+    by = [Dimension.read(text) for text in wanted["by"]]
+    started = time.process_time()
+    rows = read_table(file, by, wanted["count"])
+    found = protect(
+        rows, by=by, count=wanted["count"], min_cell=wanted["min_cell"] or 10, need=Need(wanted["need"] or "strong"),
+        effort={"exact": EXACT, "quick": QUICK, None: None}[effort],
+    )
+    cpu_s = time.process_time() - started
+    certificate = write_release(found, out)
+    if sealed is not None and key is not None:
+        write_sealed(sealed_certificate(found, certificate), sealed, key)
+    facts = {
+        "cells": found.table.height, "primary": found.primary, "secondary": found.secondary,
+        "unprotected": 0, "optimal": found.found.is_optimal, "lower_bound": _whole(found.found.lower_bound),
+        "cpu_s": round(cpu_s, 3), "cpu_s_with_attack": round(time.process_time() - started, 3), "out": str(out),
+    }
+    if as_json:
+        show_json(document(Exit.DONE, file=file.name, min_cell=found.min_cell, need=str(found.need), **facts))
+    else:
+        click.echo(table([{name: value for name, value in facts.items() if name != "out"}]))
+        click.echo(f"Release: {out}")
+    return Exit.DONE
+
+
+def _whole(bound: float) -> int:
+    """Patterns cost whole cells, so a bound is rounded up."""
+    return -int(-(bound - 1e-6) // 1)
+
+
+def _settings(given: dict[str, Any], policy: Path | None) -> dict[str, Any]:
+    said = {name: value for name, value in given.items() if value not in (None, ())}
+    if policy is None:
+        missing = [name for name in ("by", "count") if name not in said]
+        if missing:
+            raise ConfigurationError("WB-E-011", "A table needs its dimensions and its column of counts.",
+                                     ", ".join(f"--{name}" for name in missing))
+        return given
+    if said:
+        raise ConfigurationError("WB-E-011", "Settings are given twice: in the policy and on the command line.",
+                                 f"--policy {policy.name} · {', '.join(sorted(said))}")
+    from wellbridge.pipelines.site import read_toml
+
+    facts = read_toml(policy)
+    strange = sorted(set(facts) - set(_SETTINGS))
+    if strange or not isinstance(facts.get("by"), list) or not isinstance(facts.get("count"), str):
+        raise ConfigurationError("WB-E-011", "A table's policy says by (a list), count, min_cell and need.",
+                                 f"--policy {policy.name}" + (f" · {strange[0]}" if strange else ""))
+    return {name: facts.get(name) for name in _SETTINGS}
+
+
+@click.command("verify")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR")
+@click.option("--sealed", type=_FILE, help="The auditor's certificate.")
+@click.option("--key", type=_FILE, help="The key that sealed it.")
+@json_option
+@command
+def verify_command(folder: Path, sealed: Path | None, key: Path | None, as_json: bool) -> Exit:
+    """Check a protected table by arithmetic alone; exit 18 on a violation.
+
+    With the auditor's certificate also that every small count is proved protected.
+    """
+    from wellbridge.privacy.tables.certificate import read_sealed
+    from wellbridge.privacy.tables.verifier import verify
+
+    if (sealed is None) != (key is None):
+        raise ConfigurationError("WB-E-011", "An auditor's certificate needs a file and a key.", "--sealed, --key")
+    truth = None if sealed is None or key is None else read_sealed(sealed, key)
+    started = time.process_time()
+    violations = verify(folder, truth)
+    cpu_s = round(time.process_time() - started, 3)
+    code = Exit.VERIFY if violations else Exit.DONE
+    if as_json:
+        failed = VerifyError("WB-E-045", f"{len(violations)} violation(s) found.", folder.name)
+        show_json(document(code, path=str(folder), violations=violations, cpu_s=cpu_s,
+                           errors=[failed.as_dict()] if violations else []))
+    elif violations:
+        click.echo("\n".join(f"VIOLATION {violation}" for violation in violations))
+    else:
+        click.echo("The table is as it was certified, and no hidden count can be worked out from it.")
+    return code

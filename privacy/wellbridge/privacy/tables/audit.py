@@ -1,0 +1,123 @@
+"""What a published table leaves open, from what is published alone: completions, and the cells that it gives away.
+
+A *completion* fills every hidden cell so that all sums hold. A few completions in which a cell has different counts
+show that nobody can tell its count from the release; a cell for which there are none is given away. Nothing of the
+truth is looked at, so completions can be published: every reader could have made them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wellbridge.privacy.tables.attacker import Published, attack
+from wellbridge.privacy.tables.merged import Units, merged
+from wellbridge.privacy.tables.moves import Task
+from wellbridge.privacy.tables.program import Program, chosen_rows
+from wellbridge.privacy.tables.proof import Proof, as_matrix
+from wellbridge.privacy.tables.repair import Repairer
+from wellbridge.privacy.tables.sums import Bools, Ints
+from wellbridge.schemas.errors import PrivacyError
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The outcome of an attack.
+
+    Attributes:
+        cells: numbers of the hidden cells.
+        completions: one row for each completion, the hidden cells' counts in the order of ``cells``.
+        least, greatest: of the hidden cells, in the same order: counts that some completion has; the exact ends for
+            ``given_away`` and ``narrowed``.
+        given_away: numbers of hidden cells with one possible count.
+        narrowed: numbers of hidden cells that are certainly below the minimum cell.
+    """
+
+    cells: Ints
+    completions: Ints
+    least: Ints
+    greatest: Ints
+    given_away: Ints
+    narrowed: Ints
+
+
+def audit(published: Published, *, min_cell: int, is_strong: bool) -> Audit:
+    """Attack what is published.
+
+    Args:
+        published: what the attacker holds.
+        min_cell: smallest count that may be shown.
+        is_strong: whether a hidden cell must also be possibly large enough to be shown.
+
+    Raises:
+        PrivacyError: WB-E-046 when the published cells contradict each other.
+    """
+    cells = np.flatnonzero(published.hidden)
+    values = np.where(published.hidden, 0, published.shown)
+    values[cells] = _first_completion(published, cells)
+    task = _task(published, values, min_cell if is_strong else 0)
+    units = merged(task)
+    # Cells of one unit can have different counts, and the tightest bound holds for all of them.
+    np.minimum(units.up, units.rise, out=units.up)
+    np.minimum(units.down, units.fall, out=units.down)
+    proof = Proof(units, either=(units.up == 1) & (units.down == 1))
+    _move(units, proof)
+    size = len(values)
+    moves = as_matrix(units, proof.moves, size)
+    completions = np.vstack([values[cells], values[cells] + moves[:, cells].toarray()])
+    least, greatest = completions.min(axis=0), completions.max(axis=0)
+    return _ranged(published, cells, completions, least, greatest, min_cell, is_strong=is_strong)
+
+
+def _first_completion(published: Published, cells: Ints) -> Ints:
+    matrix, rows = chosen_rows(published.links.matrix(len(published.hidden)).tocsc(), cells)
+    residual = published.links.residuals(np.where(published.hidden, 0, published.shown))
+    touched = np.zeros(len(residual), dtype=np.bool_)
+    touched[rows] = True
+    if residual[~touched].any():
+        raise PrivacyError("WB-E-046", "The margins of a table are not the sums of its cells.")
+    known = -residual[rows].astype(np.float64)
+    lower, upper = published.lower[cells].astype(np.float64), published.upper[cells].astype(np.float64)
+    found = Program(matrix, known, known, lower, upper, np.zeros(len(cells)), presolve=True).solve_whole()
+    if found is None:
+        raise PrivacyError("WB-E-046", "The published cells contradict each other.")
+    return found
+
+
+def _move(units: Units, proof: Proof) -> None:
+    """Move every unit as far as it should go, many at once and then one by one."""
+    every, repairer = np.ones(len(units), dtype=np.bool_), Repairer(units)
+    proof.harvest(every)
+    for branch in (False, True):
+        for unit in proof.left:
+            for rising in (True, False):
+                needed = (proof.up if rising else proof.down)[unit] > 0
+                move = repairer.move(every, int(unit), rising=rising, branch=branch) if needed else None
+                if move is not None:
+                    proof.take(*move)
+
+
+def _task(published: Published, values: Ints, enough: int) -> Task:
+    """Ask of each hidden cell that it could be ``enough``, or, where it is, that it could be something else."""
+    is_small = published.hidden & (values < enough)
+    up = np.where(is_small, enough - values, published.hidden & (published.upper > values)).astype(np.int64)
+    down = (published.hidden & ~is_small & (values > published.lower)).astype(np.int64)
+    return Task(values, published.links, published.hidden, up, down, published.lower, published.upper,
+                np.full(len(values), np.inf))
+
+
+def _ranged(
+    published: Published, cells: Ints, completions: Ints, least: Ints, greatest: Ints, min_cell: int, *, is_strong: bool
+) -> Audit:
+    """Find the exact range of what the completions do not show to be open."""
+    is_open = (least < greatest) & ((greatest >= min_cell) | (not is_strong))
+    if not is_open.all():
+        doubtful: Bools = np.zeros_like(published.hidden)
+        doubtful[cells[~is_open]] = True
+        exact = attack(published, doubtful)
+        least = np.where(is_open, least, exact.least[cells])
+        greatest = np.where(is_open, greatest, exact.greatest[cells])
+    pinned = least == greatest
+    small = ~pinned & (greatest < min_cell)
+    return Audit(cells, completions, least, greatest, cells[pinned], cells[small] if is_strong else cells[:0])

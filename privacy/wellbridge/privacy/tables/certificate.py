@@ -1,0 +1,168 @@
+"""Certificates of a protected table: what its verifier needs, a public one and one for auditors.
+
+The public one holds completions, made from the published table alone (``audit``): whoever reads it learns nothing
+that was not published. The auditor's holds the true counts of the hidden cells and the moves that prove every small
+one protected; it must never be with the release.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import secrets
+import shutil
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from scipy.sparse import csr_matrix
+
+from wellbridge.privacy.seal import Sealer, new_key, private_file, private_folder, read_key
+from wellbridge.privacy.tables.attacker import Published
+from wellbridge.privacy.tables.audit import Audit, audit
+from wellbridge.privacy.tables.linked import Need
+from wellbridge.privacy.tables.margins import Axis
+from wellbridge.privacy.tables.protection import ProtectedTable
+from wellbridge.privacy.tables.verifier import FORMAT, SEALED, verify
+from wellbridge.schemas.errors import ConfigurationError, PrivacyError, SourceError
+
+TABLE: Final = "table.csv"
+NAME: Final = "certificate.json"
+
+
+def table_bytes(found: ProtectedTable) -> bytes:
+    """Return the published table as it is written: the full cross in the order of its axes."""
+    return found.table.write_csv(line_terminator="\n", quote_style="necessary").encode()
+
+
+def attacked(found: ProtectedTable) -> Audit:
+    """Attack a protected table as any reader could: the truth of hidden cells is not looked at."""
+    hidden = found.found.hidden
+    shown = np.where(hidden, 0, found.task.values)
+    published = Published(shown, hidden, found.task.lower, found.task.upper, found.task.links)
+    return audit(published, min_cell=found.min_cell, is_strong=found.need is Need.STRONG)
+
+
+def public_certificate(found: ProtectedTable, content: bytes, seen: Audit) -> dict[str, Any]:
+    """Return the certificate that goes with the release."""
+    moves = csr_matrix(seen.completions[1:] - seen.completions[0])
+    return {
+        "format": FORMAT, "file": TABLE, "sha256": hashlib.sha256(content).hexdigest(), "count": found.count,
+        "min_cell": found.min_cell, "need": str(found.need), "axes": [_axis(axis) for axis in found.grid.axes],
+        "base": seen.completions[0].tolist(), "moves": _moves(moves),
+    }
+
+
+def sealed_certificate(found: ProtectedTable, public: dict[str, Any]) -> dict[str, Any]:
+    """Return the certificate for auditors who may see the true table."""
+    hidden = np.flatnonzero(found.found.hidden)
+    digest = hashlib.sha256(json.dumps(public, sort_keys=True).encode()).hexdigest()
+    return {
+        "format": SEALED, "certificate": digest, "base": found.task.values[hidden].tolist(),
+        "moves": _moves(found.found.moves[:, hidden].tocsr()),
+        "secondary": int(found.secondary), "optimal": found.found.is_optimal, "lower_bound": found.found.lower_bound,
+    }
+
+
+def _moves(moves: csr_matrix) -> list[list[list[int]]]:
+    """Each move as the places of what it changes among the hidden cells, and the changes."""
+    return [[moves.indices[a:b].tolist(), moves.data[a:b].astype(int).tolist()]
+            for a, b in pairwise(moves.indptr)]
+
+
+def _axis(axis: Axis) -> dict[str, Any]:
+    return {"columns": list(axis.columns), "labels": _labels(axis.nodes), "parent": axis.parent.tolist()}
+
+
+def _labels(nodes: pl.DataFrame) -> list[str]:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(nodes.iter_rows())
+    return text.getvalue().split("\n")[:-1]
+
+
+
+def write_release(found: ProtectedTable, folder: Path) -> dict[str, Any]:
+    """Attack a protected table, write it with its public certificate, and check what was written.
+
+    The folder appears whole or not at all.
+
+    Returns:
+        The public certificate.
+
+    Raises:
+        ConfigurationError: WB-E-011 when the folder exists and is not empty, or cannot be written to.
+        PrivacyError: WB-E-042 when the attack or the verifier finds fault; nothing is written then.
+    """
+    content = table_bytes(found)
+    seen = attacked(found)
+    if len(seen.given_away) + len(seen.narrowed):
+        raise PrivacyError("WB-E-042", "The attack on the protected table found a cell that is not protected.")
+    public = public_certificate(found, content, seen)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigurationError("WB-E-011", "The folder of a release must be new or empty.", f"--out {folder.name}")
+    aside = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
+    is_written = False
+    try:
+        private_folder(aside)
+        for name, text in ((TABLE, content), (NAME, json.dumps(public).encode())):
+            with private_file(aside / name) as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        problems = verify(aside)
+        if not problems:
+            folder.mkdir(parents=True, exist_ok=True)
+            aside.rename(folder)
+        is_written = True
+    except OSError:
+        is_written = False
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    if not is_written:
+        raise ConfigurationError("WB-E-011", "The release cannot be written.", f"--out {folder.name}")
+    if problems:
+        raise PrivacyError("WB-E-042", f"The re-check found {len(problems)} violation(s).", " · ".join(problems))
+    return public
+
+
+def write_sealed(certificate: dict[str, Any], path: Path, key: Path) -> None:
+    """Write an auditor's certificate, sealed with a key; a new key is made where there is none.
+
+    Raises:
+        ConfigurationError: WB-E-011 when the file exists or cannot be written.
+        StoreError: WB-E-051 when other accounts can read the key.
+    """
+    if not key.exists():
+        new_key(key)
+    sealer, is_written = Sealer(read_key(key)), False
+    try:
+        with private_file(path) as file:
+            sealer.seal(io.BytesIO(json.dumps(certificate).encode()), file)
+        is_written = True
+    except OSError:
+        is_written = False
+    if not is_written:
+        raise ConfigurationError(
+            "WB-E-011", "The auditor's certificate exists already or cannot be written.", f"file {path.name}"
+        )
+
+
+def read_sealed(path: Path, key: Path) -> dict[str, Any]:
+    """Open an auditor's certificate.
+
+    Raises:
+        SourceError: WB-E-023 when it is missing.
+        StoreError: WB-E-052 when it was changed, or another key sealed it.
+    """
+    if not path.is_file():
+        raise SourceError("WB-E-023", "There is no such certificate.", f"file {path.name}")
+    plain = io.BytesIO()
+    with path.open("rb") as file:
+        Sealer(read_key(key)).open(file, plain)
+    found: dict[str, Any] = json.loads(plain.getvalue())
+    return found

@@ -1,0 +1,162 @@
+"""One frequency table, protected: the door behind ``wellbridge privacy protect``."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from wellbridge.privacy.records.files import read_records
+from wellbridge.privacy.tables.linked import Need, needs
+from wellbridge.privacy.tables.margins import ALL, Grid, crossed, grid
+from wellbridge.privacy.tables.moves import Suppression, Task, unproved
+from wellbridge.privacy.tables.sums import UNBOUNDED, Bools, Ints, Sums
+from wellbridge.privacy.tables.suppress import Effort, suppress
+from wellbridge.schemas.errors import ConfigurationError, PrivacyError
+
+# PTAC, FAQ Disclosure Avoidance (2012): many take three as the absolute minimum.
+LEAST_MIN_CELL: Final = 3
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A dimension of a table: its column and the columns that it rolls up to, ``school<district``."""
+
+    columns: tuple[str, ...]
+
+    @classmethod
+    def read(cls, text: str) -> Dimension:
+        """Read ``finest<coarser<coarsest``."""
+        return cls(tuple(part.strip() for part in text.split("<")))
+
+
+@dataclass(frozen=True)
+class ProtectedTable:
+    """A protected table.
+
+    Attributes:
+        table: the full cross in the order of its grid, the count null where hidden.
+        grid: the true counts in the shape of the cross. Not for release.
+        task, found: what was asked, and the pattern with its proof. Not for release.
+        count: the column of counts.
+        min_cell, need: what was asked.
+    """
+
+    table: pl.DataFrame
+    grid: Grid
+    task: Task
+    found: Suppression
+    count: str
+    min_cell: int
+    need: Need
+
+    @property
+    def primary(self) -> int:
+        """Number of cells that are small."""
+        return int(self.task.hidden.sum())
+
+    @property
+    def secondary(self) -> int:
+        """Number of cells hidden so that no small cell follows."""
+        return int((self.found.hidden & ~self.task.hidden).sum())
+
+
+def read_table(path: Path, dimensions: Sequence[Dimension], count: str) -> pl.DataFrame:
+    """Read a table of counts from CSV or Parquet: the dimensions' columns as text, the counts as numbers.
+
+    A count that is no number is missing in what is returned.
+
+    Raises:
+        SourceError: WB-E-023 when the file cannot be read.
+        ConfigurationError: WB-E-015 when it lacks a column.
+    """
+    frame = read_records(path).frame
+    names = [name for dimension in dimensions for name in dimension.columns]
+    for name in (*names, count):
+        if name not in frame.columns:
+            near = difflib.get_close_matches(name, frame.columns, n=3)
+            raise ConfigurationError(
+                "WB-E-015", "A table has no column of a name that was given.",
+                f"file {path.name} · near: {', '.join(near) or 'none'}",
+            )
+    return frame.select(pl.col(names).cast(pl.String), pl.col(count).cast(pl.Float64, strict=False))
+
+
+def protect(
+    table: pl.DataFrame, *, by: Sequence[Dimension], count: str, min_cell: int = 10, need: Need = Need.STRONG,
+    effort: Effort | None = None,
+) -> ProtectedTable:
+    """Hide the small cells of a table, and the fewest others without which they could be worked out.
+
+    Args:
+        table: one row for each inner cell (several are added up), or the full cross with its margins, in which
+            ``all`` stands for the sum.
+        by: the crossed dimensions.
+        count: column of counts (persons).
+        min_cell: smallest count that may be shown.
+        need: how uncertain a small cell must stay.
+        effort: how long to look for the optimum; as the table's size allows without.
+
+    Raises:
+        PrivacyError: WB-E-042 when small cells cannot be protected, naming the dimension to drop; WB-E-044 when
+            ``min_cell`` is below 3; WB-E-046 when a count is negative, not whole or missing, or margins do not add.
+    """
+    if min_cell < LEAST_MIN_CELL:
+        raise PrivacyError("WB-E-044", f"The minimum cell is below {LEAST_MIN_CELL}.", "setting min_cell")
+    full = _full_cross(table, by, count)
+    names, hierarchies = _named(by)
+    found = grid(full, dimensions=names, count=count, hierarchies=hierarchies)
+    sums = Sums()
+    found.add_relations(sums, sums.add_cells(found.counts).reshape(found.counts.shape))
+    task = _task(sums, min_cell, need)
+    pattern = suppress(task, effort)
+    bare = np.union1d(pattern.failed, unproved(task, pattern))
+    if len(bare):
+        raise PrivacyError(
+            "WB-E-042", f"{len(bare)} of {int(task.hidden.sum())} small cells cannot be protected.",
+            f"drop dimension {_worst(found, names, task.hidden)}",
+        )
+    ordered = full[np.argsort(found.place)]
+    hidden = pl.Series(pattern.hidden)
+    shown = ordered.with_columns(pl.when(hidden).then(None).otherwise(pl.col(count)).cast(pl.Int64).alias(count))
+    return ProtectedTable(shown, found, task, pattern, count, min_cell, need)
+
+
+def _named(by: Sequence[Dimension]) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+    return [d.columns[0] for d in by], {d.columns[0]: d.columns[1:] for d in by if len(d.columns) > 1}
+
+
+def _full_cross(table: pl.DataFrame, by: Sequence[Dimension], count: str) -> pl.DataFrame:
+    names, hierarchies = _named(by)
+    columns = [name for dimension in by for name in dimension.columns]
+    counts = table[count]
+    if counts.null_count() or bool(((counts < 0) | (counts != counts.round(0))).any()):
+        raise PrivacyError("WB-E-046", "A count is missing, negative or not whole.", f"column {count}")
+    has_margins = table.select(pl.any_horizontal((pl.col(columns) == ALL).any())).item()
+    if has_margins:
+        return table.select(*columns, pl.col(count).cast(pl.Int64))
+    return crossed(table, dimensions=names, count=count, hierarchies=hierarchies).rename({"n": count})
+
+
+def _task(sums: Sums, min_cell: int, need: Need) -> Task:
+    values = sums.values
+    small: Bools = (values > 0) & (values < min_cell)
+    up, down = needs(values, min_cell, need)
+    nothing: Ints = np.zeros_like(values)
+    return Task(
+        values, sums.links, small, np.where(small, up, 0), np.where(small, down, 0), nothing,
+        np.full(len(values), UNBOUNDED, dtype=np.int64),
+        np.where(values > 0, 1.0, np.inf),  # a published zero stays a zero: nothing can move it
+    )
+
+
+def _worst(found: Grid, names: Sequence[str], small: Bools) -> str:
+    """Return the dimension without which fewest cells would be small."""
+    cells = small.reshape(found.counts.shape)
+    left = [int(np.take(cells, axis.total, axis=number).sum()) for number, axis in enumerate(found.axes)]
+    return names[int(np.argmin(left))]
