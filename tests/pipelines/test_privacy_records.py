@@ -265,3 +265,37 @@ def test_assess_without_options_takes_every_column_and_says_so_in_words(folder: 
     assert answer.exit == 0
     assert "grade, sex, school, note, seen" in answer.stdout
     assert "300 persons in 300 rows" in answer.stdout
+
+
+def test_a_blank_line_is_no_person_and_a_row_of_nobody_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "some.csv").write_bytes(b"\xef\xbb\xbfn,class\na,1\n\na,2\na,\n,\n")
+    assert run("assess", tmp_path / "some.csv", "--qi", "n", "--json").document["persons"] == 3
+    said = run("anonymize", tmp_path / "some.csv", "--qi", "n", "--per-person", "class", "--k", "2",
+               "--out", tmp_path / "out.csv", "--json").document
+    assert (said["blank_lines"], said["unowned_rows"], said["persons"], said["rows"]) == (2, 1, 2, 2)
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8") == "n\na\na\n"
+
+
+def test_columns_may_have_any_name(tmp_path: Path) -> None:
+    names = ["n", "class", "person", "q0", "=1+1", "row", "value", "0"]
+    pl.DataFrame({name: ["x", "y"] * 10 for name in names}).write_csv(tmp_path / "some.csv")
+    options = [part for name in names for part in ("--qi", name)]
+    answer = run("anonymize", tmp_path / "some.csv", *options, "--out", tmp_path / "out.csv", "--json")
+    assert answer.exit == 0
+    assert run("assess", tmp_path / "some.csv", *options, "--json").document["k"] == 10
+    header = (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()[0]
+    assert header == ",".join(names).replace("=1+1", "'=1+1")
+
+
+def test_lists_in_a_parquet_file_are_refused_by_column(tmp_path: Path) -> None:
+    pl.DataFrame({"a": [[1], [2]], "b": [1, 2]}).write_parquet(tmp_path / "nested.parquet")
+    assert run("assess", tmp_path / "nested.parquet", "--qi", "b", "--json").error["code"] == "WB-E-023"
+
+
+def test_a_search_that_is_stopped_says_so(folder: Path) -> None:
+    said = run("anonymize", folder / "pupils.csv", "--qi", f"grade={folder / 'grade.csv'}", "--qi", "sex", "--qi",
+               "school", "--k", "40", "--max-nodes", "1", "--out", folder / "out.csv", "--json").document
+    assert said["checked"] <= 2
+    assert not said["is_optimal"]
+    assert said["bound"] < said["loss"]
+    assert said["smallest_class"] >= 40

@@ -74,7 +74,8 @@ def assess_command(
 
         write_risk_report(found, file.name, page)
     if as_json:
-        show_json(document(Exit.DONE, file=file.name, marketer=found.marketer, **asdict(found)))
+        facts = {"blank_lines": records.blank, "marketer": found.marketer, **asdict(found)}
+        show_json(document(Exit.DONE, file=file.name, **facts))
     else:
         click.echo(_assessment(found, file.name, page))
     return Exit.DONE
@@ -164,7 +165,8 @@ def anonymize_command(file: Path, policy: Path | None, out: Path, as_json: bool,
     released = carry_out(records.frame, plan)
     harmless = write_records(released.found.table, out, delimiter=records.delimiter)
     facts = _facts(released, replace(plan, limits=None))
-    facts |= {"out": str(out), "made_harmless": harmless, "cpu_s": round(time.process_time(), 3)}
+    facts |= {"blank_lines": records.blank, "out": str(out), "made_harmless": harmless}
+    facts["cpu_s"] = round(time.process_time(), 3)
     if as_json:
         show_json(document(Exit.DONE, file=file.name, **facts))
     else:
@@ -250,8 +252,9 @@ def _facts(released: Released, plan: Plan) -> dict[str, Any]:
     found = released.found
     return {
         "k": plan.k, "node": found.node, "persons": found.persons, "rows": found.table.height,
-        "suppressed": found.suppressed, "loss": found.loss, "losses": asdict(found.losses),
-        "checked": found.checked, "nodes": found.nodes, "is_optimal": found.is_optimal, "bound": found.bound,
+        "suppressed": found.suppressed, "unowned_rows": released.unowned,
+        "loss": found.loss, "losses": asdict(found.losses), "checked": found.checked,
+        "nodes": found.nodes, "is_optimal": found.is_optimal, "bound": found.bound,
         "smallest_class": min(found.classes), "classes": sum(found.classes.values()), "local": plan.local,
         "parts": [{"node": node, "rows": rows} for node, rows in found.parts],
         "dropped": list(released.dropped), "treated": dict(released.treated),
@@ -269,5 +272,6 @@ def _summary(released: Released, plan: Plan, out: Path) -> str:
         f"each one of at least {min(found.classes)} alike ({plan.k} asked)",
         f"loss {found.loss:.6f}, {proved}; {found.checked:,} of {found.nodes:,} nodes looked at",
         table(columns),
-        f"dropped: {', '.join(released.dropped) or 'no column'}",
+        f"dropped: {', '.join(released.dropped) or 'no column'}"
+        + (f"; {released.unowned:,} row(s) of nobody" if released.unowned else ""),
     ])

@@ -111,9 +111,8 @@ def rare(column: pl.Series, *, least_persons: int) -> Hierarchy:
         column: the file's column; what is rare is counted here, so that the hierarchy belongs to this file alone.
         least_persons: codes with fewer rows are rare.
     """
-    text = column.cast(pl.String)
-    counted = text.drop_nulls().value_counts(name="n")
-    few = counted.filter(pl.col("n") < least_persons)[text.name].to_list()
+    counted = column.cast(pl.String).alias("code").drop_nulls().value_counts(name="n")
+    few = counted.filter(pl.col("n") < least_persons)["code"].to_list()
     return Hierarchy((dict.fromkeys(few, OTHER), ANYTHING), least=1, name="built-in rare")
 
 

@@ -45,7 +45,8 @@ def class_sizes(table: pl.DataFrame, quasi: Sequence[str], per_person: str | Non
     if not table.height:
         return {}
     if per_person is None and quasi:
-        sizes = table.group_by(quasi).len("n")["n"]
+        alike = table.select(pl.col(name).alias(f"q{place}") for place, name in enumerate(quasi))
+        sizes = alike.group_by(pl.all()).len("n")["n"]
     else:
         sizes = class_numbers(table, quasi, per_person)["class"].value_counts(name="n")["n"]
     counted = sizes.value_counts(name="classes").sort(by=pl.first())

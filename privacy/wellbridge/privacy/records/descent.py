@@ -35,13 +35,18 @@ class _Descent:
     def search(self) -> float:
         lattice = self._lattice
         self._find_floors()
-        least = self._least()
+        least, floor = self._least(), lattice.label_loss(tuple(self._floors))
+
+        def bound(cost: float) -> float:
+            """What no node below one is below; the easier task's loss holds who is left out already."""
+            return max(least, floor + cost)
+
         queue: list[tuple[float, Levels, float]] = [(1.0, lattice.top, 0.0)]
         seen = {lattice.top}
         while queue and not self._clock.is_over:
             entry = heapq.heappop(queue)
             _, levels, cost = entry
-            if lattice.best is not None and least + cost >= lattice.best.loss:
+            if lattice.best is not None and bound(cost) >= lattice.best.loss:
                 continue
             for finer in self._finer(levels):
                 if self._clock.is_over:
@@ -54,7 +59,7 @@ class _Descent:
                 if certain < np.inf:
                     heapq.heappush(queue, (lattice.label_loss(finer) + certain, finer, certain))
         best = lattice.best.loss if lattice.best else np.inf
-        return min([best, *(least + cost for _, _, cost in queue)])
+        return min([best, *(bound(cost) for _, _, cost in queue)])
 
     def _check(self, levels: Levels) -> float:
         """Return what leaving out costs at a node and below it; infinite where it cannot be allowed."""

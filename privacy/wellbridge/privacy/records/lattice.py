@@ -41,6 +41,7 @@ class Node:
     Attributes:
         levels: one for each quasi-identifier.
         loss: 0 (every value shown) to 1 (nothing shown).
+        rank: the loss, and far behind it how far the node climbs: the smallest is wanted.
         suppressed: persons left out.
         failing: which of its classes are left out.
         look: its classes.
@@ -48,6 +49,7 @@ class Node:
 
     levels: Levels
     loss: float
+    rank: float
     suppressed: int
     failing: Bools
     look: Look
@@ -113,7 +115,7 @@ class Lattice:
     def _nothing(self) -> Node:
         """Without a quasi-identifier all persons are alike."""
         look = Look((), np.array([self.population.persons]), None)
-        return Node((), 0.0, 0, np.zeros(1, dtype=np.bool_), look)
+        return Node((), 0.0, 0.0, 0, np.zeros(1, dtype=np.bool_), look)
 
     def _costs(self, place: int, number: np.ndarray, alike: np.ndarray) -> Floats:
         ladder = self.population.ladders[place]
@@ -126,6 +128,12 @@ class Lattice:
     def label_loss(self, levels: Levels) -> float:
         """Return what the labels of a node cost when nobody is left out: the loss of no node is smaller."""
         return float(sum(cost[v - low] for cost, v, low in zip(self.costs, levels, self.least, strict=True)))
+
+    def climb(self, levels: Levels) -> float:
+        """Return what tells nodes of the same loss apart: far below any difference of losses that matters."""
+        parts = [(v - low) / (high - low) if high > low else 0.0
+                 for v, low, high in zip(levels, self.least, self.top, strict=True)]
+        return TIE * sum(parts) / len(parts)
 
     def check(self, levels: Levels) -> tuple[Node | None, float]:
         """Look at a node.
@@ -145,8 +153,9 @@ class Lattice:
             return None, certain
         same = verdict.failing is verdict.certain
         cost = certain if same else self._left_out(look, verdict.failing)
-        node = Node(levels, self.label_loss(levels) + cost, suppressed, verdict.failing, look)
-        if self.best is None or (node.loss, node.suppressed) < (self.best.loss - TIE, self.best.suppressed):
+        loss = self.label_loss(levels) + cost
+        node = Node(levels, loss, loss + self.climb(levels), suppressed, verdict.failing, look)
+        if self.best is None or node.rank < self.best.rank:
             self.best = node
         return node, certain
 
@@ -263,9 +272,4 @@ class Grid:
     def _close(self) -> None:
         """Forget nodes that cannot be better than the best."""
         if self._lattice.best is not None:
-            self._open &= self._bound < self._lattice.best.loss + self._climbed(self._lattice.best.levels)
-
-    def _climbed(self, levels: Levels) -> float:
-        """Return the part of a node's bound that only breaks ties."""
-        at = tuple(v - low for v, low in zip(levels, self._lattice.least, strict=True))
-        return float(self._labels[at]) - self._lattice.label_loss(levels)
+            self._open &= self._bound < self._lattice.best.rank

@@ -90,11 +90,13 @@ class Released:
 
     Attributes:
         found: the file and its measures.
+        unowned: rows that were left behind because they say of no person whose they are.
         dropped: columns that were left behind.
         treated: columns by treatment, those that are kept as they are left out.
     """
 
     found: Anonymized
+    unowned: int
     dropped: tuple[str, ...]
     treated: Mapping[str, str]
 
@@ -121,7 +123,8 @@ def carry_out(frame: pl.DataFrame, plan: Plan) -> Released:
     table = _treated(found.table, plan).select(name for name in frame.columns if name in set(plan.leaving))
     dropped = tuple(name for name in frame.columns if name not in set(plan.leaving))
     treated = {name: str(one.how) for name, one in plan.columns.items() if one.how is not Treatment.KEEP}
-    return Released(replace(found, table=table.sort(table.columns)), dropped, treated)
+    unowned = frame[plan.per_person].null_count() if plan.per_person else 0
+    return Released(replace(found, table=table.sort(table.columns)), unowned, dropped, treated)
 
 
 def known_columns(names: Iterable[str], known: Collection[str]) -> None:
