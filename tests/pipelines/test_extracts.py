@@ -190,6 +190,21 @@ def test_every_class_of_a_record_file_keeps_what_is_asked_of_a_sensitive_column(
         "have fewer than 9 values of tier", "are farther than 0.0 from all in tier"]
 
 
+def test_children_are_coarsened_further_instead_of_left_out_where_the_agreement_allows_it(
+    district: Store, agreement: Agreement, definitions: dict[str, ExtractDefinition], tmp_path: Path
+):
+    asked = definitions[RECORDS]
+    left_out = {}
+    for allowed in (False, True):
+        held = replace(agreement, local_recoding=allowed)
+        release = build(asked, held, district, MemoryCrosswalk(), tmp_path / str(allowed), NOW, as_of=AS_OF)
+        assert verify_release(release.path) == []
+        left_out[allowed] = release.hidden["records.csv"]["hidden"]
+        dictionary = (release.path / "data_dictionary.csv").read_text(encoding="utf-8")
+        assert ("of some children further" in dictionary) == allowed
+    assert left_out[True] < left_out[False]
+
+
 def test_flags_of_the_record_file_are_the_measures_own_counts(
     district: Store, agreement: Agreement, definitions: dict[str, ExtractDefinition], tmp_path: Path
 ):

@@ -14,6 +14,7 @@ from wellbridge.pipelines.extract_columns import RECORD_COLUMNS, student_rows
 from wellbridge.pipelines.extract_definitions import CountSpec, ExtractDefinition
 from wellbridge.pipelines.measures.measure import Kind
 from wellbridge.pipelines.measures.registry import MEASURES
+from wellbridge.privacy.agreements import Agreement
 from wellbridge.privacy.codes import Crosswalk, replace_keys
 from wellbridge.privacy.records.anonymize import Anonymized, anonymize
 from wellbridge.privacy.records.hierarchy import Hierarchy
@@ -142,7 +143,7 @@ def _measure_file(definition: ExtractDefinition, tables: MeasureTables, found: P
 
 
 def record_file(
-    store: Store, definition: ExtractDefinition, as_of: date, k: int, crosswalk: Crosswalk, agreement_id: str
+    store: Store, definition: ExtractDefinition, as_of: date, k: int, crosswalk: Crosswalk, agreement: Agreement
 ) -> DataFile:
     """Return the k-anonymous record file of an extract.
 
@@ -154,17 +155,18 @@ def record_file(
     quasi = _quasi(definition)
     found = anonymize(
         rows, quasi=quasi, k=k, max_suppressed=definition.max_suppressed, per_person="person_key",
-        sensitive=definition.sensitive, weights=definition.weights,
+        sensitive=definition.sensitive, weights=definition.weights, local=agreement.local_recoding,
     )
     # Codes are drawn for children who leave, not for those who are left out.
-    coded = replace_keys(found.table, crosswalk, agreement_id)
+    coded = replace_keys(found.table, crosswalk, agreement.id)
     return DataFile(
         name=RECORDS_FILE, frame=coded,
         facts={"kind": "records", "title": definition.title, "code": "code", "quasi": sorted(quasi),
                "levels": found.node, "classes": {str(size): n for size, n in found.classes.items()},
                "loss": found.loss, **({"sensitive": asked} if (asked := _asked(definition)) else {})},
         dictionary=[("code", "text", "Random code of the child under this agreement, in no other file", "key", "hex"),
-                    *(_record_words(name, found.node.get(name)) for name in definition.columns)],
+                    *(_record_words(name, found.node.get(name), further=_further(found, name))
+                      for name in definition.columns)],
         suppressed=_left_out(found), hidden={"persons": found.persons, "hidden": found.suppressed},
         reasons={"class below k": found.suppressed},
     )
@@ -183,8 +185,14 @@ def _quasi(definition: ExtractDefinition) -> dict[str, Hierarchy]:
             for name in definition.columns if name in classed or name in definition.quasi}
 
 
+def _further(found: Anonymized, name: str) -> bool:
+    """Whether some children are coarsened further in a column than others."""
+    return any(levels.get(name, 0) > found.node.get(name, 0) for levels, _ in found.parts)
+
+
 def _left_out(found: Anonymized) -> list[tuple[str, str, int | None, str]]:
-    recoded = [("column coarsened", name, level, WHY_COLUMN) for name, level in found.node.items() if level]
+    recoded = [("column coarsened", name, level, WHY_COLUMN)
+               for name, level in found.node.items() if level or _further(found, name)]
     return [("children left out", "", found.suppressed, WHY_PERSON), *recoded]
 
 
@@ -194,9 +202,10 @@ def _hidden_cells(hidden: pl.DataFrame, names: Sequence[str]) -> list[tuple[str,
     return [("cells hidden", "", len(cells), WHY_CELL), *cells]
 
 
-def _record_words(name: str, level: int | None = None) -> tuple[str, str, str, str, str]:
+def _record_words(name: str, level: int | None = None, *, further: bool = False) -> tuple[str, str, str, str, str]:
     column = RECORD_COLUMNS[name]
     values = f"{column.values}, not reported" if not level else f"coarsened to level {level}"
+    values += ", of some children further" if further else ""
     return (name, "text", column.meaning, str(column.privacy), values)
 
 

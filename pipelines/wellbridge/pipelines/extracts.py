@@ -121,7 +121,7 @@ def build(
     if definition.kind == AGGREGATE:
         files = aggregate_files(warehouse, definition, day, limits.min_cell)
     else:
-        files = [record_file(warehouse, definition, day, limits.k, crosswalk, agreement.id)]
+        files = [record_file(warehouse, definition, day, limits.k, crosswalk, agreement)]
     return _publish(definition, agreement, files, out_dir, now, day, limits, book, record)
 
 

@@ -61,6 +61,7 @@ class Agreement:
         min_cell, k: smallest cell and class; at least the built-in floors.
         debarred_until: no release before this day to a party that redisclosed.
         signed_sha256: of the signed paper; empty where it was not recorded.
+        local_recoding: whether children who would be left out of a record file may be coarsened further than others.
         destroyed_on: day on which the recipient attested destruction; None: not yet.
     """
 
@@ -79,6 +80,7 @@ class Agreement:
     k: int = K_FLOOR
     debarred_until: date | None = None
     signed_sha256: str = ""
+    local_recoding: bool = False
     destroyed_on: date | None = None
 
     @property
@@ -90,8 +92,9 @@ class Agreement:
         """Return the SHA-256 of what was agreed; that the data were destroyed later changes nothing of it."""
         agreed = asdict(self)
         del agreed["destroyed_on"]
-        if not agreed["signed_sha256"]:
-            del agreed["signed_sha256"]
+        for later in ("signed_sha256", "local_recoding"):  # agreements from before these were told keep their digest
+            if not agreed[later]:
+                del agreed[later]
         facts = json.dumps(agreed, default=str, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(facts.encode()).hexdigest()
 
@@ -126,6 +129,7 @@ def load_agreement(path: Path) -> Agreement:
         min_cell=_floored(facts, "min_cell", MIN_CELL_FLOOR, path), k=_floored(facts, "k", K_FLOOR, path),
         debarred_until=_optional_day(facts, "debarred_until", path),
         signed_sha256=_text(facts, "signed_sha256", path) if "signed_sha256" in facts else "",
+        local_recoding=_flag(facts, "local_recoding", path),
         destroyed_on=_optional_day(facts, "destroyed_on", path),
     )
     if not agreement.start <= agreement.end <= agreement.destruction_date:
@@ -215,6 +219,12 @@ def _text(facts: dict[str, Any], name: str, path: Path) -> str:
     if not isinstance(facts[name], str):
         raise _refused("A field of an agreement is no text.", path, name)
     return str(facts[name])
+
+
+def _flag(facts: dict[str, Any], name: str, path: Path) -> bool:
+    if not isinstance(facts.get(name, False), bool):
+        raise _refused("A field of an agreement is neither true nor false.", path, name)
+    return bool(facts.get(name, False))
 
 
 def _names(facts: dict[str, Any], name: str, path: Path) -> tuple[str, ...]:
