@@ -140,9 +140,11 @@ def _odds(label: str, risk: Risk) -> Line:
 
 
 def _columns(found: Assessment) -> Picture:
+    shares = {one.column: _share(one.without, found.persons) for one in found.columns}
     lines = []
-    for one in sorted(found.columns, key=lambda column: (column.without, column.column)):
-        text, size = _share(one.without, found.persons)
+    # In the order of what is shown: the order of hidden numbers would tell which is the smaller.
+    for one in sorted(found.columns, key=lambda column: (shares[column.column][1] or 0.0, column.column)):
+        text, size = shares[one.column]
         lines.append(Line(one.column, text, size, f"{one.values:,}", "bad" if size else "good"))
     return Picture("columns", "Which column gives people away", "Persons who stay unique when this column alone is "
                    "hidden: the shorter the bar, the more it gives away.", "values", tuple(lines))
@@ -152,7 +154,7 @@ def _told(found: Assessment) -> Picture:
     lines = []
     for one in found.sensitive:
         text, size = _share(one.told, found.persons)
-        note = f"l {one.distinct_l}, {one.entropy_l:.2f}"
+        note = f"l {one.distinct_l}, {one.entropy_l:.1f}"
         lines.append(Line(one.column, text, size, note, "bad" if size else "good"))
     return Picture("told", "What the group tells", "Persons in a group where everybody has the same value: who finds "
                    "the group knows the value, without finding the person.", "l, entropy l", tuple(lines))
@@ -161,8 +163,10 @@ def _told(found: Assessment) -> Picture:
 def _far(found: Assessment) -> Picture:
     words = {Distance.EQUAL: "all values equally far apart", Distance.ORDERED: "values in order",
              Distance.HIERARCHICAL: "values in a hierarchy"}
+    # One digit: of a class of one person the exact distance would tell the value.
     lines = tuple(
-        Line(one.column, f"{one.t:.2f}", one.t, words[one.distance], _tone(one.t / 3)) for one in found.sensitive
+        Line(one.column, f"{one.t:.1f}", round(one.t, 1), words[one.distance], _tone(one.t / 3))
+        for one in found.sensitive
     )
     return Picture("far", "How far a group is from everybody", "The t of t-closeness: how differently the values are "
                    "spread in the group that differs most. 0 is as everybody, 1 as far as can be.", "distance", lines)
