@@ -69,7 +69,7 @@ class Program:
         self._model.setOptionValue("random_seed", 1)
         self._model.setOptionValue("presolve", "choose" if presolve else "off")
         self._model.setOptionValue("mip_rel_gap", 0.0)
-        self._size = len(cost)
+        self._size, self._is_whole = len(cost), False
         self._model.passModel(_model(matrix, low, high, lower, upper, cost))
 
     def bound(self, columns: Ints, lower: Floats, upper: Floats) -> None:
@@ -95,6 +95,7 @@ class Program:
             gap: share of the cost by which an answer may miss the optimum.
             nodes: most branches examined. A number of nodes, not of seconds, so that a slow machine answers the same.
         """
+        self._is_whole = True
         kinds = np.full(self._size, int(highspy.HighsVarType.kInteger), dtype=np.uint8)
         self._model.changeColsIntegrality(self._size, np.arange(self._size, dtype=np.int32), kinds)
         self._model.setOptionValue("mip_rel_gap", gap)
@@ -103,6 +104,7 @@ class Program:
 
     def make_fractional(self) -> None:
         """Take ``make_whole`` back."""
+        self._is_whole = False
         kinds = np.full(self._size, int(highspy.HighsVarType.kContinuous), dtype=np.uint8)
         self._model.changeColsIntegrality(self._size, np.arange(self._size, dtype=np.int32), kinds)
         self._model.setOptionValue("presolve", "off")
@@ -117,6 +119,8 @@ class Program:
         Raises:
             PrivacyError: WB-E-042 when the solver gives up: a table that cannot be examined is not released.
         """
+        if not self._size:
+            return Solution(np.zeros(0), np.zeros(self._model.getNumRow()), 0.0, 0.0, is_optimal=True)
         self._model.run()
         status = self._model.getModelStatus()
         if status == highspy.HighsModelStatus.kInfeasible:
@@ -129,10 +133,12 @@ class Program:
             )
         found = self._model.getSolution()
         objective = float(info.objective_function_value)
-        is_mixed = np.isfinite(info.mip_dual_bound) and abs(info.mip_dual_bound) < highspy.kHighsInf
+        # An answer within the gap that was allowed counts as optimal for HiGHS; its bound tells whether it is.
+        bound = float(info.mip_dual_bound) if self._is_whole else objective
+        is_proved = is_optimal and objective - bound <= WHOLE * max(1.0, abs(objective))
         return Solution(
             np.asarray(found.col_value, dtype=np.float64), np.asarray(found.row_dual, dtype=np.float64), objective,
-            float(info.mip_dual_bound) if is_mixed and not is_optimal else objective, is_optimal,
+            bound, is_proved,
         )
 
     def solve_whole(self) -> Ints | None:
