@@ -16,26 +16,30 @@ from wellbridge.schemas.errors import StoreError
 MAGIC: Final = b"WBSEAL01"
 CHUNK_BYTES: Final = 1 << 20
 _TAG_BYTES: Final = 16
+_KEY_BYTES: Final = 32
 _OPEN_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 def new_key(path: Path) -> None:
     """Write a new random 256-bit key, readable by its owner alone."""
     with os.fdopen(os.open(path, _OPEN_FLAGS, 0o600), "wb") as file:
-        file.write(secrets.token_bytes(32))
+        file.write(secrets.token_bytes(_KEY_BYTES))
 
 
 def read_key(path: Path) -> bytes:
     """Read a key.
 
     Raises:
-        StoreError: WB-E-050 when it is missing, WB-E-051 when others may read it.
+        StoreError: WB-E-050 when it is missing, WB-E-051 when others may read it, WB-E-052 when it is no key.
     """
     if not path.is_file() or path.is_symlink():
         raise StoreError("WB-E-050", "The site's key is missing.", f"file {path.name}")
     if path.stat().st_mode & 0o077:
         raise StoreError("WB-E-051", "The site's key can be read by other accounts.", f"file {path.name}")
-    return path.read_bytes()
+    key = path.read_bytes()
+    if len(key) != _KEY_BYTES:
+        raise StoreError("WB-E-052", f"A key has {_KEY_BYTES} bytes; this file has not.", f"file {path.name}")
+    return key
 
 
 def private_folder(path: Path) -> None:

@@ -38,7 +38,12 @@ def protect_command(
     The table has one row for each inner cell, or all margins too, where "all" stands for the sum. Weak: a small count
     could be one more and one less. Strong: it could be large enough to be shown, and three less or nothing.
     """
-    from wellbridge.privacy.tables.certificate import sealed_certificate, write_release, write_sealed
+    from wellbridge.privacy.tables.certificate import (
+        check_places,
+        sealed_certificate,
+        write_release,
+        write_sealed,
+    )
     from wellbridge.privacy.tables.linked import Need
     from wellbridge.privacy.tables.protection import Dimension, protect, read_table
     from wellbridge.privacy.tables.suppress import EXACT, QUICK
@@ -46,11 +51,13 @@ def protect_command(
     if (sealed is None) != (key is None):
         raise ConfigurationError("WB-E-011", "An auditor's certificate needs a file and a key.", "--sealed, --key")
     wanted = _settings(given, policy)
+    check_places(out, sealed, key)
     by = [Dimension.read(text) for text in wanted["by"]]
     started = time.process_time()
     rows = read_table(file, by, wanted["count"])
     found = protect(
-        rows, by=by, count=wanted["count"], min_cell=wanted["min_cell"] or 10, need=Need(wanted["need"] or "strong"),
+        rows, by=by, count=wanted["count"], min_cell=10 if wanted["min_cell"] is None else wanted["min_cell"],
+        need=Need(wanted["need"] or "strong"),
         effort={"exact": EXACT, "quick": QUICK, None: None}[effort],
     )
     cpu_s = time.process_time() - started
@@ -90,7 +97,10 @@ def _settings(given: dict[str, Any], policy: Path | None) -> dict[str, Any]:
 
     facts = read_toml(policy)
     strange = sorted(set(facts) - set(_SETTINGS))
-    if strange or not isinstance(facts.get("by"), list) or not isinstance(facts.get("count"), str):
+    by, least = facts.get("by"), facts.get("min_cell", 10)
+    is_known = isinstance(by, list) and all(isinstance(one, str) for one in by) and isinstance(facts.get("count"), str)
+    is_known &= type(least) is int and facts.get("need", "strong") in ("weak", "strong")
+    if strange or not is_known:
         raise ConfigurationError("WB-E-011", "A table's policy says by (a list), count, min_cell and need.",
                                  f"--policy {policy.name}" + (f" · {strange[0]}" if strange else ""))
     return {name: facts.get(name) for name in _SETTINGS}

@@ -85,6 +85,26 @@ def _labels(nodes: pl.DataFrame) -> list[str]:
     return text.getvalue().split("\n")[:-1]
 
 
+def check_places(folder: Path, sealed: Path | None, key: Path | None) -> None:
+    """Check, before any work, that a release can be written where it should be.
+
+    Raises:
+        ConfigurationError: WB-E-011 when the folder exists and is not empty, the auditor's certificate exists already,
+            or the folder that it or its key should lie in does not.
+        StoreError: WB-E-051 when other accounts can read the key, WB-E-052 when it is none.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigurationError("WB-E-011", "The folder of a release must be new or empty.", f"--out {folder.name}")
+    if sealed is None or key is None:
+        return
+    if key.exists():
+        read_key(key)
+    if sealed.exists() or sealed == key or not sealed.parent.is_dir() or not key.parent.is_dir():
+        raise ConfigurationError(
+            "WB-E-011", "The auditor's certificate exists already, or there is no folder for it or its key.",
+            f"file {sealed.name}",
+        )
+
 
 def write_release(found: ProtectedTable, folder: Path) -> dict[str, Any]:
     """Attack a protected table, write it with its public certificate, and check what was written.
@@ -103,8 +123,7 @@ def write_release(found: ProtectedTable, folder: Path) -> dict[str, Any]:
     if len(seen.given_away) + len(seen.narrowed):
         raise PrivacyError("WB-E-042", "The attack on the protected table found a cell that is not protected.")
     public = public_certificate(found, content, seen)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigurationError("WB-E-011", "The folder of a release must be new or empty.", f"--out {folder.name}")
+    check_places(folder, None, None)
     aside = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
     is_written = False
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from wellbridge.privacy.formula import neutralise
 from wellbridge.privacy.records.files import read_records
 from wellbridge.privacy.tables.linked import Need, needs
 from wellbridge.privacy.tables.margins import ALL, Grid, crossed, grid
@@ -21,6 +23,10 @@ from wellbridge.schemas.errors import ConfigurationError, PrivacyError
 
 # PTAC, FAQ Disclosure Avoidance (2012): many take three as the absolute minimum.
 LEAST_MIN_CELL: Final = 3
+# No table of persons has a larger count; all sums of such counts are exact in the solver's doubles.
+_MOST: Final = 1 << 32
+# A member's name with one of these would break the released file's lines.
+_BREAKS: Final = r"[\x00-\x1f\x7f]"
 
 
 @dataclass(frozen=True)
@@ -69,14 +75,17 @@ class ProtectedTable:
 def read_table(path: Path, dimensions: Sequence[Dimension], count: str) -> pl.DataFrame:
     """Read a table of counts from CSV or Parquet: the dimensions' columns as text, the counts as numbers.
 
-    A count that is no number is missing in what is returned.
+    A count that is no number is missing in what is returned. Members that a spreadsheet would run as formulas are
+    made harmless (``formula``).
 
     Raises:
         SourceError: WB-E-023 when the file cannot be read.
-        ConfigurationError: WB-E-015 when it lacks a column.
+        ConfigurationError: WB-E-011 when a column is named twice or not at all, WB-E-015 when the file lacks one.
     """
-    frame = read_records(path).frame
     names = [name for dimension in dimensions for name in dimension.columns]
+    if not names or len({*names, count}) <= len(names):
+        raise ConfigurationError("WB-E-011", "A table's dimensions and its count are different columns.", "by, count")
+    frame = read_records(path).frame
     for name in (*names, count):
         if name not in frame.columns:
             near = difflib.get_close_matches(name, frame.columns, n=3)
@@ -84,7 +93,15 @@ def read_table(path: Path, dimensions: Sequence[Dimension], count: str) -> pl.Da
                 "WB-E-015", "A table has no column of a name that was given.",
                 f"file {path.name} · near: {', '.join(near) or 'none'}",
             )
-    return frame.select(pl.col(names).cast(pl.String), pl.col(count).cast(pl.Float64, strict=False))
+    if any(re.search(f'{_BREAKS}|[,"]', name) for name in (*names, count)):
+        raise ConfigurationError("WB-E-011", "A column's name holds a comma, a quote or a line break.", "by, count")
+    members = frame.select(pl.col(names).cast(pl.String))
+    if members.select(pl.any_horizontal(pl.all().str.contains(_BREAKS)).any()).item():
+        raise PrivacyError(
+            "WB-E-046", "A member's name holds a line break or another control character.",
+            f"columns {', '.join(names)}",
+        )
+    return neutralise(members)[0].with_columns(frame[count].cast(pl.Float64, strict=False))
 
 
 def protect(
@@ -103,11 +120,13 @@ def protect(
         effort: how long to look for the optimum; as the table's size allows without.
 
     Raises:
-        PrivacyError: WB-E-042 when small cells cannot be protected, naming the dimension to drop; WB-E-044 when
-            ``min_cell`` is below 3; WB-E-046 when a count is negative, not whole or missing, or margins do not add.
+        PrivacyError: WB-E-042 when small cells cannot be protected or nothing but the total could be shown, naming
+            the dimension to drop; WB-E-044 when ``min_cell`` is below 3; WB-E-046 when a count is negative, not
+            whole, missing or beyond any number of persons, or margins do not add.
     """
     if min_cell < LEAST_MIN_CELL:
         raise PrivacyError("WB-E-044", f"The minimum cell is below {LEAST_MIN_CELL}.", "setting min_cell")
+    min_cell = min(min_cell, _MOST + 1)
     full = _full_cross(table, by, count)
     names, hierarchies = _named(by)
     found = grid(full, dimensions=names, count=count, hierarchies=hierarchies)
@@ -120,6 +139,11 @@ def protect(
         raise PrivacyError(
             "WB-E-042", f"{len(bare)} of {int(task.hidden.sum())} small cells cannot be protected.",
             f"drop dimension {_worst(found, names, task.hidden)}",
+        )
+    inner = (found.open_axes().ravel() > 0) & (task.values > 0)
+    if inner.any() and pattern.hidden[inner].all():
+        raise PrivacyError(
+            "WB-E-042", "Nothing but the total could be shown.", f"drop dimension {_worst(found, names, task.hidden)}"
         )
     ordered = full[np.argsort(found.place)]
     hidden = pl.Series(pattern.hidden)
@@ -135,8 +159,8 @@ def _full_cross(table: pl.DataFrame, by: Sequence[Dimension], count: str) -> pl.
     names, hierarchies = _named(by)
     columns = [name for dimension in by for name in dimension.columns]
     counts = table[count]
-    if counts.null_count() or bool(((counts < 0) | (counts != counts.round(0))).any()):
-        raise PrivacyError("WB-E-046", "A count is missing, negative or not whole.", f"column {count}")
+    if counts.null_count() or not counts.is_between(0, _MOST).all() or bool((counts != counts.round(0)).any()):
+        raise PrivacyError("WB-E-046", "A count is missing, negative, not whole or too large.", f"column {count}")
     has_margins = table.select(pl.any_horizontal((pl.col(columns) == ALL).any())).item()
     if has_margins:
         return table.select(*columns, pl.col(count).cast(pl.Int64))

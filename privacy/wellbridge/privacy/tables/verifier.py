@@ -32,20 +32,21 @@ def verify(folder: str | Path, sealed: Json | None = None) -> list[str]:
     """Return the violations found in a release folder as sentences; none for a sound release."""
     try:
         certificate = json.loads((Path(folder) / "certificate.json").read_text(encoding="utf-8"))
-        content = (Path(folder) / certificate["file"]).read_bytes()
         if certificate["format"] != FORMAT or Path(certificate["file"]).name != certificate["file"]:
             return ["certificate.json: unknown format"]
+        content = (Path(folder) / certificate["file"]).read_bytes()
         if hashlib.sha256(content).hexdigest() != certificate["sha256"]:
             return ["the table is not the one that was certified"]
         return _violations(certificate, content.decode("utf-8"), sealed)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, csv.Error) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError,
+            csv.Error) as error:
         return [f"the release cannot be read ({type(error).__name__})"]
 
 
 def _violations(certificate: Json, text: str, sealed: Json | None) -> list[str]:
-    least, is_strong = int(certificate["min_cell"]), certificate["need"] == "strong"
+    least, is_strong = certificate["min_cell"], certificate["need"] == "strong"
     found = [problem for axis in certificate["axes"] for problem in _axis_problems(axis)]
-    if found or certificate["need"] not in ("weak", "strong") or least < 3:
+    if found or certificate["need"] not in ("weak", "strong") or type(least) is not int or least < 3:
         return found or ["certificate.json: its limits are not known"]
     counts = _counts(certificate, text)
     if counts is None:
