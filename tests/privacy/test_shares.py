@@ -14,6 +14,7 @@ from wellbridge.privacy.tables.shares import (
     CODED,
     EXACT,
     HIDDEN,
+    Population,
     add_measures,
     measures_result,
     protect_measures,
@@ -116,6 +117,18 @@ def test_a_table_of_counts_and_a_measure_hide_the_same_totals():
     by_school = measures_result(linked, measures).table.filter(pl.col("dimension") == "school").sort("member")
     assert by_school["denominator"].to_list() == table.filter(pl.col("school") != "all").sort("school")["n"].to_list()
     assert table["n"].null_count() == 2
+
+
+def test_p09_a_denominator_beside_the_number_of_all_students_shows_no_few_who_are_left_out():
+    everyone = measure({"A": (20, 101), "B": (30, 220), "C": (40, 300)}, "every")
+    some = measure({"A": (20, 100), "B": (30, 180), "C": (40, 250)}, "some")
+    told = Population(everyone=["every"], some=["some"], absent="not linked")
+    found = protect_measures(pl.concat([some, everyone]), population=told).table
+    of_a = found.filter(pl.col("member") == "A")["denominator"]
+    assert of_a.null_count() > 0  # 101 beside 100: one child has too few days on record
+    assert shown(found.filter(pl.col("measure_id") == "some"), "B")["denominator"] in (180, None)
+    unrelated = protect_measures(pl.concat([some, everyone])).table
+    assert unrelated.filter(pl.col("member") == "A")["denominator"].null_count() == 0
 
 
 def test_a_measure_about_too_few_is_hidden_whole():

@@ -12,7 +12,9 @@ import polars as pl
 from wellbridge.etl.store import Store
 from wellbridge.pipelines.extract_columns import RECORD_COLUMNS, student_rows
 from wellbridge.pipelines.extract_definitions import CountSpec, ExtractDefinition
+from wellbridge.pipelines.measures.compute import NOT_LINKED
 from wellbridge.pipelines.measures.measure import Kind
+from wellbridge.pipelines.measures.measure import Population as Counted
 from wellbridge.pipelines.measures.registry import MEASURES
 from wellbridge.privacy.agreements import Agreement
 from wellbridge.privacy.codes import Crosswalk, replace_keys
@@ -24,6 +26,7 @@ from wellbridge.privacy.tables.margins import ALL, crossed
 from wellbridge.privacy.tables.shares import (
     HIDDEN,
     MeasureTables,
+    Population,
     ProtectedMeasures,
     add_measures,
     measures_result,
@@ -82,7 +85,8 @@ def aggregate_files(store: Store, definition: ExtractDefinition, as_of: date, mi
     """
     linked = LinkedTables(min_cell=min_cell)
     counts = [_counted(linked, store, spec, as_of) for spec in definition.counts]
-    measures = add_measures(linked, _measure_rows(store, definition), means=_means(definition))
+    rows = _measure_rows(store, definition)
+    measures = add_measures(linked, rows, means=_means(definition), population=_population(definition))
     settle_counts(linked, counts)
     out = [
         _count_file(spec, table, counts_result(linked, table))
@@ -108,6 +112,14 @@ def _measure_rows(store: Store, definition: ExtractDefinition) -> pl.DataFrame:
 
 def _means(definition: ExtractDefinition) -> set[str]:
     return {name for name in definition.measures if MEASURES[name].kind is Kind.MEAN}
+
+
+def _population(definition: ExtractDefinition) -> Population:
+    counted = {name: MEASURES[name].population for name in definition.measures}
+    return Population(
+        everyone=[name for name, whom in counted.items() if whom is Counted.EVERYONE],
+        some=[name for name, whom in counted.items() if whom is Counted.SOME], absent=NOT_LINKED,
+    )
 
 
 def _count_file(spec: CountSpec, table: CountTable, found: Protected) -> DataFile:

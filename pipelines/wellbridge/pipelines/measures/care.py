@@ -14,6 +14,7 @@ from wellbridge.pipelines.measures.measure import (
     Kind,
     Measure,
     Parameter,
+    Population,
 )
 
 _SHORT_NOTICE: Final = "Wellbridge default; a district sets its own"
@@ -27,6 +28,7 @@ POSITIVE_SCREEN_RATE: Final = Measure(
     numerator="children with one or more positive screens this school year",
     denominator="children screened this school year",
     units="children",
+    population=Population.SOME,
     sources=("screening",),
     pillar=PILLAR_4, unit="%", kind=Kind.PROPORTION, better="neither",
     dimensions=PERSON_DIMENSIONS, beside="felt_sad_hopeless",
@@ -101,6 +103,7 @@ PHQ9_RESPONSE: Final = Measure(
     numerator="children whose last score is at most 50 % of their first",
     denominator="children with a first score of 10 or more and a last score 28 or more days later",
     units="children",
+    population=Population.SOME,
     sources=("screening",),
     pillar=PILLAR_4, unit="%", kind=Kind.PROPORTION, better="higher",
     params=(*_BASELINE, Parameter("remaining_percent", 50, "Response: Kroenke et al. 2001; HEDIS DRR-E")),
@@ -122,6 +125,7 @@ PHQ9_REMISSION: Final = Measure(
     numerator="children whose last score is below 5",
     denominator="children with a first score of 10 or more and a last score 28 or more days later",
     units="children",
+    population=Population.SOME,
     sources=("screening",),
     pillar=PILLAR_4, unit="%", kind=Kind.PROPORTION, better="higher",
     params=(*_BASELINE, Parameter("below", 5, "Remission: NQF 0710, HEDIS DRR-E: PHQ-9 score below 5")),

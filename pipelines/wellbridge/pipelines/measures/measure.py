@@ -35,6 +35,19 @@ class Kind(StrEnum):
     MEAN = "mean"
 
 
+class Population(StrEnum):
+    """Whom the denominator counts.
+
+    EVERYONE: every current student, once.
+    SOME: children, each once; the linked ones are current students.
+    OTHERS: staff, or things of which a child can have several.
+    """
+
+    EVERYONE = "everyone"
+    SOME = "some"
+    OTHERS = "others"
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A number that the definition rests on.
@@ -75,6 +88,7 @@ class Measure:
             to it.
         beside: id of the area indicator it is shown beside, None where there is none.
         min_n: no cell with fewer persons is shown or released.
+        population: whom the denominator counts; a release protects the rest of a group's students with it.
     """
 
     id: str
@@ -97,6 +111,7 @@ class Measure:
     own_rest: tuple[str, ...] = ()
     beside: str | None = None
     min_n: int = 10
+    population: Population = Population.OTHERS
 
 
 # Breakdowns of every measure about children, in the order of the page; "all" comes before them.

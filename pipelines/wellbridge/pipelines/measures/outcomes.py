@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from wellbridge.pipelines.measures.measure import MTSS, OUTCOMES, PERSON_DIMENSIONS, Kind, Measure, Parameter
+from wellbridge.pipelines.measures.measure import (
+    MTSS,
+    OUTCOMES,
+    PERSON_DIMENSIONS,
+    Kind,
+    Measure,
+    Parameter,
+    Population,
+)
 
 CHRONIC_ABSENCE: Final = Measure(
     id="chronic_absence",
@@ -15,6 +23,7 @@ CHRONIC_ABSENCE: Final = Measure(
     numerator="students absent on 10 % or more of their days",
     denominator="students with 20 or more days of attendance on record this school year",
     units="students",
+    population=Population.SOME,
     sources=("attendance", "student"),
     pillar=OUTCOMES, unit="%", kind=Kind.PROPORTION, better="lower",
     params=(
@@ -61,6 +70,7 @@ EXCLUSIONARY_DISCIPLINE: Final = Measure(
     numerator="students with one or more exclusionary actions this school year",
     denominator="students",
     units="students",
+    population=Population.EVERYONE,
     sources=("discipline_action", "student"),
     pillar=OUTCOMES, unit="%", kind=Kind.PROPORTION, better="lower",
     dimensions=PERSON_DIMENSIONS,
@@ -84,6 +94,7 @@ TIER_STUDENTS: Final = Measure(
     numerator="students whose tier in force is 2 or 3 (by tier: is that tier)",
     denominator="students",
     units="students",
+    population=Population.EVERYONE,
     sources=("tier_assignment", "student"),
     pillar=MTSS, unit="%", kind=Kind.PROPORTION, better="neither",
     dimensions=tuple(name for name in PERSON_DIMENSIONS if name != "tier"),
@@ -109,6 +120,7 @@ TIER_MOVEMENT: Final = Measure(
     numerator="students whose latest tier is lower than their first tier of the school year",
     denominator="students with two or more tier assignments begun this school year",
     units="students",
+    population=Population.SOME,
     sources=("tier_assignment", "student"),
     pillar=MTSS, unit="%", kind=Kind.PROPORTION, better="higher",
     dimensions=tuple(name for name in PERSON_DIMENSIONS if name != "tier"),

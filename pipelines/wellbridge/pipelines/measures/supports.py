@@ -13,6 +13,7 @@ from wellbridge.pipelines.measures.measure import (
     Kind,
     Measure,
     Parameter,
+    Population,
 )
 
 STAFF_TRAINED: Final = Measure(
@@ -86,6 +87,7 @@ SERVICE_MINUTES: Final = Measure(
     numerator="minutes of counted services this school year (by category: of the category)",
     denominator="children with one or more counted services this school year",
     units="children",
+    population=Population.SOME,
     sources=("service_encounter",),
     pillar=PILLAR_2, unit="minutes", kind=Kind.MEAN, better="higher",
     dimensions=PERSON_DIMENSIONS, own_dimension="category", own_title="Kind of service",
@@ -111,6 +113,7 @@ HOMELESS_SERVED: Final = Measure(
     numerator="those with one or more counted services this school year",
     denominator="children whose participation in the homeless program overlaps the school year",
     units="children",
+    population=Population.SOME,
     sources=("program_participation", "service_encounter"),
     pillar=PILLAR_2, unit="%", kind=Kind.PROPORTION, better="higher",
     dimensions=tuple(name for name in PERSON_DIMENSIONS if name != "homeless"),
@@ -142,6 +145,7 @@ OST_REGULAR: Final = Measure(
     numerator="those with 15 or more hours of attendance this school year",
     denominator="children whose enrolment in an out-of-school-time program overlaps the school year",
     units="children",
+    population=Population.SOME,
     sources=("ost_enrollment", "ost_attendance"),
     pillar=PILLAR_3, unit="%", kind=Kind.PROPORTION, better="higher",
     params=(Parameter("min_hours", 15, "21st Century Community Learning Centers, GPRA measures: 15 hours is "
@@ -163,6 +167,7 @@ OST_HOURS: Final = Measure(
     numerator="hours attended this school year",
     denominator="children whose enrolment in an out-of-school-time program overlaps the school year",
     units="children",
+    population=Population.SOME,
     sources=("ost_enrollment", "ost_attendance"),
     pillar=PILLAR_3, unit="hours", kind=Kind.MEAN, better="higher",
     dimensions=PERSON_DIMENSIONS,

@@ -196,4 +196,5 @@ def _remember_breakdowns(linked: LinkedTables, found: Grid, cells: Ints) -> None
         named = sorted((m, int(n), int(c)) for m, n, c in zip(members, counts, numbers, strict=True) if m != ALL and n)
         key = (axis.columns[0], tuple((member, count) for member, count, _ in named))
         linked.known.setdefault(key, np.array([cell for _, _, cell in named], dtype=np.int64))
+        linked.heads.update({(axis.columns[0], str(member)): cell for member, _, cell in named})
     linked.known.setdefault((ALL, int(found.counts[tuple(totals)])), np.array([int(cells[tuple(totals)])]))

@@ -17,12 +17,13 @@ import polars as pl
 from wellbridge.privacy.tables.attacker import Published, Ranges, attack
 from wellbridge.privacy.tables.moves import Suppression, Task, unproved
 from wellbridge.privacy.tables.sums import UNBOUNDED, Bools, Floats, Ints, Sums
-from wellbridge.privacy.tables.suppress import suppress
+from wellbridge.privacy.tables.suppress import NIGHTLY, QUICK, suppress
 from wellbridge.schemas.errors import PrivacyError
 
 # NCES SLDS Technical Brief 3 (NCES 2011-603): most states' smallest group is 10; PTAC names 3 as the absolute least.
 MIN_CELL_FLOOR: Final = 10
 
+_LARGE: Final = 20_000  # cells from which the cheapest pattern is no longer looked for
 # A margin is hidden only when nothing else helps: it costs as much as this many cells.
 _MARGIN_COST: Final = 100.0
 
@@ -99,11 +100,13 @@ class LinkedTables:
         self.found: Suppression | None = None
         # One-way breakdowns already in the system, so that the same numbers are the same cells.
         self.known: dict[tuple[object, ...], Ints] = {}
+        # The cell that counts every student of a member of a dimension, where the release shows one.
+        self.heads: dict[tuple[str, str], int] = {}
 
-    def add(self, counts: Ints, fact: Fact) -> Ints:
-        """Add cells; a cell with a reason is primary and gets its needs."""
+    def add(self, counts: Ints, fact: Fact, need: Need | None = None) -> Ints:
+        """Add cells; a cell with a reason is primary and must stay as uncertain as ``need`` says, or the system's."""
         numbers = self.sums.add_cells(counts)
-        up, down = needs(counts, self.min_cell, self.need)
+        up, down = needs(counts, self.min_cell, need or self.need)
         primary = np.array([reason is not Reason.SHOWN for reason in fact.reason], dtype=np.bool_)
         self.up = np.concatenate([self.up, np.where(primary, up, 0)])
         self.down = np.concatenate([self.down, np.where(primary, down, 0)])
@@ -120,7 +123,7 @@ class LinkedTables:
         if not self._facts:
             return
         task = self.task()
-        found = suppress(task)
+        found = suppress(task, QUICK if len(task.values) > _LARGE else NIGHTLY)
         bare = np.union1d(found.failed, unproved(task, found))
         if len(bare):
             raise PrivacyError("WB-E-042", f"{len(bare)} cell(s) cannot be protected.")

@@ -59,8 +59,28 @@ class _Row:
     end: int = UNBOUNDED
 
 
+@dataclass(frozen=True)
+class Population:
+    """Whom measures count, as their definitions say and so as every reader knows.
+
+    Attributes:
+        everyone: measures whose denominator is every student.
+        some: measures whose denominator is some of the students, each once: what is left of a group's students is a
+            group that a reader can work out.
+        absent: member of breakdowns that holds those who are no current students.
+    """
+
+    everyone: Collection[str] = ()
+    some: Collection[str] = ()
+    absent: str = ""
+
+
+NOBODY_KNOWN: Final = Population()
+
+
 def protect_measures(
-    table: pl.DataFrame, *, means: Collection[str] = (), min_cell: int = 10, need: Need = Need.STRONG
+    table: pl.DataFrame, *, means: Collection[str] = (), min_cell: int = 10, need: Need = Need.STRONG,
+    population: Population = NOBODY_KNOWN,
 ) -> ProtectedMeasures:
     """Protect measures by breakdown.
 
@@ -70,13 +90,14 @@ def protect_measures(
         means: measures whose numerator is a sum of minutes or hours, not a count.
         min_cell: smallest count that may stand behind a number (persons and units).
         need: how uncertain a small count must stay.
+        population: whom the measures count.
 
     Raises:
         PrivacyError: WB-E-042 when a cell cannot be protected, WB-E-044 below the floor, WB-E-046 when a measure
             lacks its ``all`` row or its counts are not whole.
     """
     linked = LinkedTables(min_cell=min_cell, need=need)
-    added = add_measures(linked, table, means=means)
+    added = add_measures(linked, table, means=means, population=population)
     linked.settle()
     return measures_result(linked, added)
 
@@ -99,15 +120,25 @@ def end_percent(size: int, min_cell: int) -> int | None:
     return next((end for end in ENDS if end * size // 100 >= min_cell), None)
 
 
-def add_measures(linked: LinkedTables, table: pl.DataFrame, *, means: Collection[str] = ()) -> MeasureTables:
+def add_measures(
+    linked: LinkedTables, table: pl.DataFrame, *, means: Collection[str] = (), population: Population = NOBODY_KNOWN
+) -> MeasureTables:
     """Add measures to a system of linked tables; see ``protect_measures``."""
-    ordered = table.sort("measure_id", "period", "dimension", "member")
+    # Measures of every student come first: the others' denominators are seen against theirs.
+    is_partial = ~pl.col("measure_id").is_in(list(population.everyone))
+    ordered = table.sort(is_partial, "measure_id", "period", "dimension", "member")
     out = MeasureTables([], [])
     for _, group in ordered.group_by(["measure_id", "period"], maintain_order=True):
-        is_mean = group["measure_id"][0] in means
+        measure_id = group["measure_id"][0]
+        is_mean = measure_id in means
         measure = _Breakdowns(linked, _counted(group, is_mean=is_mean), is_mean=is_mean)
         out.rows.extend(measure.rows)
         out.adding_up.extend(measure.adding_up)
+        if measure_id in population.everyone:
+            measure.note_heads()
+        elif measure_id in population.some:
+            measure.relate_to_heads(population.absent)
+    out.rows.sort(key=_key)
     return out
 
 
@@ -164,6 +195,26 @@ class _Breakdowns:
             for row in members:  # groups overlap: each stands against everybody else
                 self._partition([row])
 
+    def note_heads(self) -> None:
+        """Take the denominators for the number of all students of each group."""
+        for row in self.rows:
+            if row.total != -1:
+                self.linked.heads.setdefault((row.facts["dimension"], row.facts["member"]), row.total)
+
+    def relate_to_heads(self, absent: str) -> None:
+        """Those of a group whom the denominator leaves out are a group of their own.
+
+        Nobody may tell exactly how many they are. More cannot be asked: how many are left out of the whole is often
+        few, and the whole is shown.
+        """
+        values = self.linked.sums.values
+        for row in self.rows:
+            head = self.linked.heads.get((row.facts["dimension"], row.facts["member"]), -1)
+            is_within = row.facts["dimension"] != ALL and row.facts["member"] != absent
+            if is_within and -1 not in (head, row.total) and head != row.total and row.size <= values[head]:
+                rest = self._add([int(values[head]) - row.size], virtual=True, need=Need.WEAK)
+                self.linked.sums.add_relations(np.array([head]), np.array([[row.total, int(rest[0])]]))
+
     def _partition(self, members: Sequence[_Row]) -> None:
         """Members that add up to the whole; what is missing is a group that a reader can work out."""
         rest = self.whole.size - sum(row.size for row in members)
@@ -194,13 +245,14 @@ class _Breakdowns:
         self.linked.sums.add_relations(np.array([total]), np.array([[with_, without]]))
         return total, with_, without
 
-    def _add(self, counts: list[int], *, virtual: bool) -> Ints:
+    def _add(self, counts: list[int], *, virtual: bool, need: Need | None = None) -> Ints:
         values = np.array(counts, dtype=np.int64)
         size = len(values)
         small = [Reason.SMALL if 0 < n < self.linked.min_cell else Reason.SHOWN for n in counts]
         flags = np.full(size, virtual)
         nothing = np.zeros(size, dtype=np.bool_)
-        return self.linked.add(values, Fact(small, flags, nothing, nothing, np.zeros(size), unbounded(size)))
+        fact = Fact(small, flags, nothing, nothing, np.zeros(size), unbounded(size))
+        return self.linked.add(values, fact, need)
 
     def _with_cells(self, rows: list[_Row], *, fixed: bool) -> list[_Row]:
         totals = self._totals(rows, fixed=fixed)
