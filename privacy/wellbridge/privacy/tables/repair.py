@@ -96,10 +96,14 @@ class Repairer:
         units = self._near(unit, _REACH_BRANCH if branch else _REACH_FREE, hidden)
         need = self._need(unit, rising=rising)
         matrix = chosen_rows(self._columns, units)[0]
-        rise = np.minimum(self._units.rise[units], need).astype(np.float64)
-        fall = np.minimum(self._units.fall[units], need).astype(np.float64)
+        # Short moves break into fewer fractions; but a sum of several that rise may have to rise by more than each.
+        far = np.full(len(units), UNBOUNDED if branch else need)
+        place = int(np.searchsorted(units, unit))
+        far[place] = need
+        rise = np.minimum(self._units.rise[units], far).astype(np.float64)
+        fall = np.minimum(self._units.fall[units], far).astype(np.float64)
         cost = np.zeros(len(units))
-        cost[np.searchsorted(units, unit)] = -1.0 if rising else 1.0
+        cost[place] = -1.0 if rising else 1.0
         change = whole_move(matrix, -fall, rise, cost, enough=need, branch=branch)
         if change is None:
             return None
