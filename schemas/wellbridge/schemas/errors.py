@@ -232,6 +232,14 @@ ADVICE: Final[dict[str, Advice]] = {
         "A rule in force forbids this in a release.",
         "Take it out of the extract's definition; wellbridge policy explain RULE says why",
     ),
+    "WB-E-075": Advice(
+        "Noise protects only while the losses of all releases together stay within what was granted.",
+        "Ask for less, use what was published already, or wait for another agreement; a budget is never raised",
+    ),
+    "WB-E-076": Advice(
+        "What was spent cannot be told from a ledger that was changed, so nothing more may be spent.",
+        "Restore the ledger and its head from backup; releases after the backup must be added by hand to be safe",
+    ),
 }
 
 
