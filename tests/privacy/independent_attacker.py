@@ -31,7 +31,7 @@ def hidden_ranges(
 
 def _extreme(cost: np.ndarray, published: LinearConstraint) -> float:
     found = milp(cost, constraints=published, bounds=Bounds(0, np.inf), integrality=np.ones(len(cost)))
-    if found.status == 3:
+    if found.status in (3, 4):  # 4: unbounded or contradictory, and what was published is no contradiction
         return -np.inf
     assert found.status == 0, found.message
     return float(found.fun)
