@@ -17,7 +17,7 @@ PRIVACY_COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "Hide the small cells of a table of counts, and the fewest others that would give them away.",
     ),
     "verify": ("privacy_tables:verify_command", "Check a protected table by arithmetic alone; exit 18 on a violation."),
-    "perturb": ("privacy_noise:perturb_command", "Publish a table of counts with noise: cell keys, rounding, private."),
+    "perturb": ("privacy_noise:perturb_command", "Publish a table with noise, rounded, private, or in ranges."),
 }
 
 

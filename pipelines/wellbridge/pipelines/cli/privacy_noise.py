@@ -1,11 +1,12 @@
-"""``wellbridge privacy perturb``: tables of counts with noise, by one of three methods."""
+"""``wellbridge privacy perturb``: tables with noise, rounded, or recoded into ranges."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,8 @@ from wellbridge.schemas.errors import ConfigurationError, Exit
 if TYPE_CHECKING:
     import polars as pl
 
+    from wellbridge.pipelines.private_releases import Spend
+    from wellbridge.privacy.noise.budget import BudgetLedger, Loss
     from wellbridge.privacy.tables.protection import Dimension
 
 _FILE: Final = click.Path(path_type=Path)
@@ -26,14 +29,15 @@ _DELTA: Final = 1e-6
 _OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "cell-key": ("programme", "max_noise", "variance", "never", "person"),
     "rounding": ("base",),
-    "dp": ("epsilon", "rho", "per_person", "budget", "agreement", "population", "budget_limit"),
+    "dp": ("epsilon", "rho", "per_person", "budget", "project", "agreement", "population", "budget_limit"),
+    "ranges": ("bands", "recode", "need", "percent_only"),
 }
 
 
 @click.command("perturb")
 @click.argument("file", type=_FILE, metavar="TABLE")
 @click.option("--method", type=click.Choice(list(_OPTIONS)), required=True, help="How noise is made.")
-@click.option("--by", multiple=True, required=True, metavar="COLUMN[<COARSER…]",
+@click.option("--by", multiple=True, metavar="COLUMN[<COARSER…]",
               help="A dimension, finest first: 'school<district'.")
 @click.option("--count", metavar="COLUMN", help="The column of counts of persons.")
 @click.option("--out", type=_FILE, required=True, help="The table with noise, CSV or Parquet.")
@@ -47,19 +51,28 @@ _OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 @click.option("--rho", type=float, help="dp: Gaussian noise with this loss (zCDP).")
 @click.option("--per-person", type=int, help="dp: most inner cells that one person is in; 1 where nothing is said.")
 @click.option("--budget", type=_FILE, help="dp: the ledger of what is spent; made where there is none.")
+@click.option("--project", type=_FILE, help="dp: a site, whose budget pays and whose agreement must be in force.")
 @click.option("--agreement", help="dp: the agreement under which the table leaves.")
 @click.option("--population", help="dp: whose data they are: a school year's students.")
 @click.option("--budget-limit", type=str, metavar="zcdp:RHO|pure:EPSILON",
               help="dp: grant this budget; once, and never changed.")
+@click.option("--bands", metavar="NAME", help="ranges: of which list; nces-2011-603 where nothing is said.")
+@click.option("--recode", type=click.Choice(["always", "where-small"]),
+              help="ranges: all groups, or those of a unit in which one is too small to be shown.")
+@click.option("--need", type=click.Choice(["weak", "strong"]),
+              help="ranges: no withheld rate may follow exactly, or (strong) be narrowed at all.")
+@click.option("--percent-only", is_flag=True, default=None, help="ranges: publish no sizes.")
 @json_option
 @command
 def perturb_command(
     file: Path, method: str, by: tuple[str, ...], count: str | None, out: Path, as_json: bool, **given: Any
 ) -> Exit:
-    """Publish a table of counts with noise.
+    """Publish a table with noise, rounded, private, or in ranges.
 
     cell-key: the same persons get the same noise in every table of a programme. rounding: multiples of a base, all
     margins add up. dp: differentially private, paid from a budget that is granted once; refused when it is spent.
+    ranges: rates (unit, dimension, member, n, numerator) as ranges by the size of their group, attacked before they
+    are written.
     """
     from wellbridge.privacy.tables.protection import Dimension
 
@@ -68,12 +81,17 @@ def perturb_command(
     if strange:
         raise ConfigurationError("WB-E-011", f"Options do not belong to the method {method}.",
                                  ", ".join(f"--{name.replace('_', '-')}" for name in strange))
-    if (count is None) == (given["person"] is None):
+    if method == "ranges":
+        if by or count:
+            raise ConfigurationError("WB-E-011", "A table of rates names its columns itself.", "--by, --count")
+    elif not by:
+        raise ConfigurationError("WB-E-011", "A table needs its dimensions.", "--by")
+    elif (count is None) == (given["person"] is None):
         raise ConfigurationError("WB-E-011", "A table has a column of counts, or persons, not both.",
                                  "--count, --person")
     started = time.process_time()
     dimensions = [Dimension.read(text) for text in by]
-    work = {"cell-key": _cell_key, "rounding": _rounding, "dp": _dp}[method]
+    work = {"cell-key": _cell_key, "rounding": _rounding, "dp": _dp, "ranges": _ranges}[method]
     facts = work(file, dimensions, count or "", out, given)
     facts = {"method": method, **facts, "cpu_s": round(time.process_time() - started, 3), "out": str(out)}
     if as_json:
@@ -141,26 +159,27 @@ def _rounding(
 
 
 def _dp(file: Path, by: Sequence[Dimension], count: str, out: Path, given: Mapping[str, Any]) -> dict[str, Any]:
-    from wellbridge.privacy.noise.budget import Account, Measure, open_ledger
+    from wellbridge.privacy.noise.budget import Account, Measure
     from wellbridge.privacy.noise.frequency import FrequencyTable
     from wellbridge.privacy.noise.private import Noise, epsilon_of, mechanism
     from wellbridge.privacy.tables.protection import read_table
 
-    missing = [name for name in ("budget", "agreement", "population") if not given[name]]
-    if missing or (given["epsilon"] is None) == (given["rho"] is None):
-        raise ConfigurationError("WB-E-011", "A private table needs a budget to pay from, and one loss to pay.",
-                                 "--budget, --agreement, --population; --epsilon or --rho")
+    missing = [name for name in ("agreement", "population") if not given[name]]
+    places = [name for name in ("budget", "project") if given[name]]
+    if missing or len(places) != 1 or (given["epsilon"] is None) == (given["rho"] is None):
+        raise ConfigurationError("WB-E-011", "A private table needs one budget to pay from, and one loss to pay.",
+                                 "--budget or --project; --agreement, --population; --epsilon or --rho")
     noise, amount = (Noise.LAPLACE, given["epsilon"]) if given["rho"] is None else (Noise.GAUSSIAN, given["rho"])
     read = FrequencyTable.of(read_table(file, by, count), by=by, count=count)
     per_person = 1 if given["per_person"] is None else given["per_person"]
     how = mechanism(noise, amount, cells_of_one=read.margin_sets * per_person)
     account = Account(given["agreement"], given["population"])
     granted = _limit(given["budget_limit"])
-    with open_ledger(given["budget"]) as ledger:
+    with _budget(given) as (ledger, spend):
         if granted is not None:
             ledger.grant(account, granted)
         ledger.check(account, how.loss)  # before any noise is drawn
-        _write_paid(read.noised(how), out, lambda digest: ledger.spend(account, how.loss, digest))
+        _write_paid(read.noised(how), out, lambda digest: spend(account, how.loss, digest))
         balance = ledger.balance(account)
     assert balance is not None
     is_rho = balance.measure is Measure.ZCDP
@@ -173,7 +192,32 @@ def _dp(file: Path, by: Sequence[Dimension], count: str, out: Path, given: Mappi
     }
 
 
-def _write_paid(frame: pl.DataFrame, out: Path, pay: Any) -> None:
+@contextmanager
+def _budget(given: Mapping[str, Any]) -> Iterator[tuple[BudgetLedger, Spend]]:
+    """Open the budget of a site, or one that stands alone."""
+    from wellbridge.privacy.noise.budget import open_ledger
+
+    if given["project"] is None:
+        with open_ledger(given["budget"]) as ledger:
+            yield ledger, ledger.spend
+        return
+    from wellbridge.pipelines.private_releases import site_budget
+    from wellbridge.pipelines.site import load_site
+
+    with site_budget(load_site(given["project"]), given["agreement"]) as both:
+        yield both
+
+
+def _ranges(file: Path, by: Sequence[Dimension], count: str, out: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    from wellbridge.pipelines.cli.privacy_rates import blur_rates_file
+
+    return blur_rates_file(
+        file, out, bands=given["bands"] or "nces-2011-603", recode=given["recode"] or "always",
+        need=given["need"] or "strong", percent_only=bool(given["percent_only"]),
+    )
+
+
+def _write_paid(frame: pl.DataFrame, out: Path, pay: Callable[[str], None]) -> None:
     """Write a table aside, pay for it, and only then give it its name."""
     from wellbridge.privacy.records.files import write_records
 
@@ -186,7 +230,7 @@ def _write_paid(frame: pl.DataFrame, out: Path, pay: Any) -> None:
         aside.unlink(missing_ok=True)
 
 
-def _limit(text: str | None) -> Any:
+def _limit(text: str | None) -> Loss | None:
     from wellbridge.privacy.noise.budget import Loss, Measure
 
     if text is None:

@@ -30,3 +30,46 @@ def attack_rates_file(path: Path) -> dict[str, Any]:
         "certain": attack_rates(races, reading=Reading.ANY).totals(),
         "cpu_s": round(time.process_time() - started, 3),
     }
+
+
+def blur_rates_file(
+    path: Path, out: Path, *, bands: str, recode: str, need: str, percent_only: bool
+) -> dict[str, Any]:
+    """Recode a table of rates into ranges that survive the attack, and write it.
+
+    Args:
+        path: a table with the columns ``unit``, ``dimension``, ``member``, ``n``, ``numerator``.
+        out: where the ranges go: ``unit``, ``dimension``, ``member``, ``n`` and ``rate``.
+        bands: the ranges' name in ``rules/states.toml``.
+        recode: ``always`` or ``where-small``.
+        need: ``weak`` or ``strong``.
+        percent_only: publish no sizes.
+
+    Raises:
+        ConfigurationError: WB-E-015 when there are no such ranges or the table lacks a column.
+    """
+    import difflib
+
+    import polars as pl
+
+    from wellbridge.privacy.records.files import read_records, write_records
+    from wellbridge.privacy.rules.states import all_bands
+    from wellbridge.privacy.tables.blur import FACTS, Recode, blur_rates
+    from wellbridge.privacy.tables.linked import Need
+    from wellbridge.schemas.errors import ConfigurationError
+
+    if bands not in all_bands():
+        near = ", ".join(difflib.get_close_matches(bands, all_bands(), n=3)) or ", ".join(all_bands())
+        raise ConfigurationError("WB-E-015", "There are no ranges of that name.", f"--bands · near: {near}")
+    frame = read_records(path).frame
+    lacking = [name for name in FACTS if name not in frame.columns]
+    if lacking:
+        raise ConfigurationError("WB-E-015", "A table of rates lacks columns.",
+                                 f"file {path.name} · {', '.join(lacking)}")
+    text, whole = pl.col(FACTS[:3]).cast(pl.String), pl.col(FACTS[3:]).cast(pl.String).str.to_integer(strict=False)
+    found = blur_rates(frame.select(text, whole), all_bands()[bands], recode=Recode(recode), need=Need(need),
+                       percent_only=percent_only)
+    write_records(found.table, out)
+    totals = found.attack.totals()
+    return {"cells": found.table.height, "hidden": totals["hidden"], "exact": totals["exact"],
+            "narrowed": totals["narrowed"], "units": totals["units"], "widened": found.widened}

@@ -19,13 +19,15 @@ from typing import Final
 import numpy as np
 from scipy.sparse import csc_matrix, hstack
 
-from wellbridge.privacy.tables.program import Program
+from wellbridge.privacy.tables.program import WHOLE, Program
 from wellbridge.privacy.tables.protection import LEAST_MIN_CELL
 from wellbridge.privacy.tables.sums import Floats, Ints, Links
 from wellbridge.schemas.errors import PrivacyError
 
 MOST_STEPS: Final = 2
-MOST_CELLS: Final = 50_000  # 8,000 cells take 3 CPU-s, 46,000 one to four minutes
+MOST_CELLS: Final = 50_000
+_EXACT_CELLS: Final = 10_000  # 8,000 cells take 3 CPU-s; of larger tables one within the gap is taken
+_GAP: Final = 0.005
 _NODES: Final = 2_000
 
 
@@ -104,7 +106,7 @@ def _nearest(values: Ints, links: Links, base: int, steps: int) -> Rounded | Non
         columns = hstack([matrix, matrix, -matrix]).tocsc()
         lower, up, cost = np.tile(lower, 3), np.concatenate([up, further, below]), np.concatenate([cost, far, far])
     aim = (-links.residuals(whole)).astype(np.float64)
-    solution, is_proved = _solved(columns, aim, lower, up, cost)
+    solution = _solved(columns, aim, lower, up, cost)
     if solution is None:
         return None
     moved = np.rint(solution[0]).astype(np.int64)
@@ -115,25 +117,31 @@ def _nearest(values: Ints, links: Links, base: int, steps: int) -> Rounded | Non
     beyond = int(np.maximum(-rounds, rounds - (rest > 0)).max(initial=0))
     return Rounded(
         rounded, Rounding.FURTHER if beyond else Rounding.NEIGHBOURS, beyond, int(np.abs(rounded - values).sum()),
-        is_proved, solution[1] + float(rest.sum()),
+        solution[2], solution[1] + float(rest.sum()),
     )
 
 
 def _solved(
     matrix: csc_matrix, aim: Floats, lower: Floats, upper: Floats, cost: Floats
-) -> tuple[tuple[Floats, float] | None, bool]:
+) -> tuple[Floats, float, bool] | None:
+    """Return the columns, a bound below which no cost can be, and whether it was reached."""
     program = Program(matrix, aim, aim, lower, upper, cost, presolve=True)
-    given_up, found = False, None
+    given_up, found, bound = False, None, 0.0
+    gap = 0.0 if len(cost) <= _EXACT_CELLS else _GAP
     try:
         found = program.solve()
+        if found is not None:
+            bound = found.objective
         if found is not None and len(found.fractional):
-            program.make_whole(gap=0.0, nodes=_NODES)
+            program.make_whole(gap=gap, nodes=_NODES)
             found = program.solve()
+            if found is not None and not gap:
+                bound = max(bound, found.bound)
     except PrivacyError:
         given_up = True  # neither a table nor a proof that there is none within the limit
     if given_up or found is None:
-        return None, False
-    return (found.columns, found.bound), found.is_optimal
+        return None
+    return found.columns, bound, found.objective - bound < 1 - WHOLE  # costs are whole
 
 
 def _random(values: Ints, links: Links, base: int) -> Rounded:
