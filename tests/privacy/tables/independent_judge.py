@@ -1,0 +1,99 @@
+"""Whether a certificate is true, judged by whole completions and a dense matrix; shares no line with the verifier."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ALL = "all"
+
+
+class Judge:
+    """Judges certificates that speak of one table; what the table's axes are is known from elsewhere.
+
+    Args:
+        axes: the true axes, as a certificate writes them.
+        count: the name of the column of counts.
+    """
+
+    def __init__(self, axes: list[dict[str, Any]], count: str) -> None:
+        self.axes, self.count = axes, count
+        nodes = [list(csv.reader(axis["labels"])) for axis in axes]
+        rows: list[list[str]] = [[]]
+        for members in nodes:
+            rows = [before + member for before in rows for member in members]
+        self.rows = rows
+        atoms = [row for row in rows if ALL not in row]
+        self.inner = [place for place, row in enumerate(rows) if ALL not in row]
+        self.members = np.array(
+            [[all(c in (ALL, a) for c, a in zip(row, atom, strict=True)) for atom in atoms] for row in rows],
+            dtype=object,
+        )
+
+    def holds(self, folder: Path, sealed: dict[str, Any] | None = None) -> bool:
+        """Whether the release in a folder is true, and the auditor's certificate of it where one is given."""
+        try:
+            public = json.loads((folder / "certificate.json").read_text(encoding="utf-8"))
+            content = (folder / "table.csv").read_bytes()
+            if public["sha256"] != hashlib.sha256(content).hexdigest() or not self._is_known(public):
+                return False
+            header, *lines = list(csv.reader(io.StringIO(content.decode())))
+            if header != [name for axis in self.axes for name in axis["columns"]] + [self.count]:
+                return False
+            if [line[:-1] for line in lines] != self.rows:
+                return False
+            counts = [int(line[-1]) if line[-1] else None for line in lines]
+            if any(n is not None and (n < 0 or 0 < n < public["min_cell"]) for n in counts):
+                return False
+            completions = self._completions(counts, public)
+            hidden = np.array([n is None for n in counts], dtype=bool)
+            least, greatest = completions.min(axis=0)[hidden], completions.max(axis=0)[hidden]
+            is_strong = public["need"] == "strong"
+            is_open = bool((least < greatest).all() and (not is_strong or (greatest >= public["min_cell"]).all()))
+            return is_open and (sealed is None or self._is_proved(public, sealed, counts, hidden))
+        except (LookupError, TypeError, ValueError, AssertionError):
+            return False
+
+    def _is_known(self, public: dict[str, Any]) -> bool:
+        return (
+            public["format"] == "wellbridge-table/1" and public["file"] == "table.csv" and public["axes"] == self.axes
+            and public["count"] == self.count and public["need"] in ("weak", "strong") and public["min_cell"] >= 3
+        )
+
+    def _completions(self, counts: list[int | None], certificate: dict[str, Any]) -> np.ndarray:
+        hidden = [place for place, n in enumerate(counts) if n is None]
+        base = [0 if n is None else n for n in counts]
+        assert len(certificate["base"]) == len(hidden)
+        for place, n in zip(hidden, certificate["base"], strict=True):
+            base[place] = n
+        every = [base]
+        for units, changes in certificate["moves"]:
+            moved = list(base)
+            assert len(units) == len(changes) == len(set(units)) > 0
+            for unit, change in zip(units, changes, strict=True):
+                assert 0 <= unit < len(hidden)
+                moved[hidden[unit]] += change
+            every.append(moved)
+        found = np.array(every, dtype=object)
+        assert (found >= 0).all()
+        assert (found[:, self.inner] @ self.members.T == found).all()
+        return found
+
+    def _is_proved(
+        self, public: dict[str, Any], sealed: dict[str, Any], counts: list[int | None], hidden: np.ndarray
+    ) -> bool:
+        digest = hashlib.sha256(json.dumps(public, sort_keys=True).encode()).hexdigest()
+        if sealed["format"] != "wellbridge-table-sealed/1" or sealed["certificate"] != digest:
+            return False
+        completions = self._completions(counts, sealed)
+        truth, least = completions[0][hidden], public["min_cell"]
+        up = np.array([(least - n if public["need"] == "strong" else 1) if 0 < n < least else 0 for n in truth])
+        down = np.array([(min(n, 3) if public["need"] == "strong" else 1) if 0 < n < least else 0 for n in truth])
+        risen, fallen = completions.max(axis=0)[hidden] - truth, truth - completions.min(axis=0)[hidden]
+        return bool((risen >= up).all() and (fallen >= down).all())

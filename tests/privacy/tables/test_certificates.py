@@ -1,0 +1,365 @@
+"""Certificates: true ones verify, changed ones do not, and the public one says nothing of the truth."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from privacy.tables.independent_judge import Judge
+from privacy.tables.random_tables import Sample, sample
+from wellbridge.privacy.tables import verifier
+from wellbridge.privacy.tables.certificate import (
+    attacked,
+    public_certificate,
+    sealed_certificate,
+    table_bytes,
+    write_release,
+)
+from wellbridge.privacy.tables.protection import ProtectedTable
+from wellbridge.privacy.tables.suppress import EXACT, QUICK
+from wellbridge.privacy.tables.verifier import verify
+
+Json = dict[str, Any]
+TABLES = 60
+CHANGED = 1_000
+
+
+@dataclass
+class Release:
+    """What leaves, and what the auditor holds, open to be changed."""
+
+    lines: list[str]
+    public: Json
+    sealed: Json
+    is_digest_kept: bool = False  # else both certificates are made to fit what was changed
+
+    def write(self, folder: Path) -> None:
+        folder.mkdir()
+        content = "\n".join(self.lines).encode()
+        if not self.is_digest_kept:
+            self.public["sha256"] = hashlib.sha256(content).hexdigest()
+            text = json.dumps(self.public, sort_keys=True).encode()
+            self.sealed["certificate"] = hashlib.sha256(text).hexdigest()
+        (folder / "table.csv").write_bytes(content)
+        (folder / "certificate.json").write_text(json.dumps(self.public), encoding="utf-8")
+
+
+def protected(seed: int) -> tuple[Sample, ProtectedTable | None]:
+    table = sample(seed)
+    return table, table.protected(QUICK if seed % 3 else EXACT)
+
+
+def with_hidden_cells() -> Iterator[tuple[int, Sample, ProtectedTable]]:
+    """Yield random tables of which something is hidden."""
+    for seed in count():
+        table, found = protected(seed)
+        if found is not None and found.primary:
+            yield seed, table, found
+
+
+def released(found: ProtectedTable, folder: Path) -> Release:
+    public = write_release(found, folder)
+    assert json.loads((folder / "certificate.json").read_text(encoding="utf-8")) == public
+    lines = (folder / "table.csv").read_text(encoding="utf-8").split("\n")
+    return Release(lines, public, sealed_certificate(found, public))
+
+
+def test_every_certificate_verifies_and_is_true(tmp_path: Path) -> None:
+    for seed, _, found in islice(with_hidden_cells(), TABLES):
+        release = released(found, tmp_path / str(seed))
+        assert verify(tmp_path / str(seed)) == [], seed
+        assert verify(tmp_path / str(seed), release.sealed) == [], seed
+        assert Judge(release.public["axes"], "n").holds(tmp_path / str(seed), release.sealed), seed
+
+
+@pytest.mark.parametrize("seed", [87, 125, 153])
+def test_completions_are_found_where_others_must_move_further_than_the_cell_itself(seed: int, tmp_path: Path) -> None:
+    found = sample(seed).protected(EXACT)
+    assert found is not None
+    write_release(found, tmp_path / "out")
+
+
+# -- changed certificates --------------------------------------------------------------------------------------
+
+
+def entry(draw: random.Random, moves: list[Any]) -> tuple[list[int], list[int], int]:
+    units, changes = draw.choice(moves)
+    return units, changes, draw.randrange(len(units))
+
+
+def change_of_a_move(draw: random.Random, release: Release, certificate: Json) -> None:
+    _, changes, place = entry(draw, certificate["moves"])
+    changes[place] += draw.choice([-2, -1, 1, 2])
+
+
+def cell_of_a_move(draw: random.Random, release: Release, certificate: Json) -> None:
+    units, _, place = entry(draw, certificate["moves"])
+    units[place] = draw.randrange(-1, len(certificate["base"]) + 1)
+
+
+def move_shortened(draw: random.Random, release: Release, certificate: Json) -> None:
+    units, changes, place = entry(draw, certificate["moves"])
+    del units[place], changes[place]
+
+
+def move_turned_round(draw: random.Random, release: Release, certificate: Json) -> None:
+    _, changes, _ = entry(draw, certificate["moves"])
+    changes[:] = [-change * draw.choice([1, 3]) for change in changes]
+
+
+def move_dropped(draw: random.Random, release: Release, certificate: Json) -> None:
+    del certificate["moves"][draw.randrange(len(certificate["moves"]))]
+
+
+def moves_dropped(draw: random.Random, release: Release, certificate: Json) -> None:
+    certificate["moves"] = certificate["moves"][:draw.randrange(2)]
+
+
+def base(draw: random.Random, release: Release, certificate: Json) -> None:
+    numbers = certificate["base"]
+    place = draw.randrange(len(numbers))
+    numbers[place] += draw.choice([-3, -1, 1, 7])
+
+
+def base_swapped(draw: random.Random, release: Release, certificate: Json) -> None:
+    numbers = certificate["base"]
+    one, two = draw.randrange(len(numbers)), draw.randrange(len(numbers))
+    numbers[one], numbers[two] = numbers[two], numbers[one]
+
+
+def base_cut(draw: random.Random, release: Release, certificate: Json) -> None:
+    certificate["base"].pop()
+
+
+def line(draw: random.Random, release: Release, wanted: Callable[[str], bool]) -> int:
+    return draw.choice([n for n, text in enumerate(release.lines[1:-1], start=1) if wanted(text)])
+
+
+def is_shown(text: str) -> bool:
+    return not text.endswith(",")
+
+
+def printed(draw: random.Random, release: Release, place: int) -> None:
+    before, _, number = release.lines[place].rpartition(",")
+    release.lines[place] = f"{before},{int(number) + draw.choice([-1, 1, 10])}"
+
+
+def published_cell(draw: random.Random, release: Release, certificate: Json) -> None:
+    printed(draw, release, line(draw, release, is_shown))
+
+
+def margin(draw: random.Random, release: Release, certificate: Json) -> None:
+    if any(is_shown(text) and "all" in text for text in release.lines[1:-1]):
+        printed(draw, release, line(draw, release, lambda text: is_shown(text) and "all" in text))
+
+
+def blank_to_nothing(draw: random.Random, release: Release, certificate: Json) -> None:
+    release.lines[line(draw, release, lambda text: text.endswith(","))] += "0"
+
+
+def blank_to_a_small_count(draw: random.Random, release: Release, certificate: Json) -> None:
+    place = line(draw, release, lambda text: text.endswith(","))
+    release.lines[place] += str(draw.randrange(1, release.public["min_cell"]))
+
+
+def cell_blanked(draw: random.Random, release: Release, certificate: Json) -> None:
+    place = line(draw, release, is_shown)
+    release.lines[place] = release.lines[place].rpartition(",")[0] + ","
+
+
+def rows_swapped(draw: random.Random, release: Release, certificate: Json) -> None:
+    one, two = draw.sample(range(1, len(release.lines) - 1), 2)
+    release.lines[one], release.lines[two] = release.lines[two], release.lines[one]
+
+
+def row_dropped(draw: random.Random, release: Release, certificate: Json) -> None:
+    del release.lines[draw.randrange(len(release.lines))]
+
+
+def parent_of_an_axis(draw: random.Random, release: Release, certificate: Json) -> None:
+    parents = draw.choice(release.public["axes"])["parent"]
+    parents[draw.randrange(len(parents))] = draw.randrange(-1, len(parents))
+
+
+def label_of_an_axis(draw: random.Random, release: Release, certificate: Json) -> None:
+    labels = draw.choice(release.public["axes"])["labels"]
+    labels[draw.randrange(len(labels))] = draw.choice([*labels, "other"])
+
+
+def digest(draw: random.Random, release: Release, certificate: Json) -> None:
+    release.is_digest_kept = True
+    which = draw.choice([(release.public, "sha256"), (release.sealed, "certificate")])
+    which[0][which[1]] = which[0][which[1]][:-1] + draw.choice("0123456789abcdef")
+
+
+def table_under_its_old_digest(draw: random.Random, release: Release, certificate: Json) -> None:
+    release.is_digest_kept = True
+    published_cell(draw, release, certificate)
+
+
+def min_cell(draw: random.Random, release: Release, certificate: Json) -> None:
+    release.public["min_cell"] = draw.choice([0, 2, 3, 4, 7, 11, 15, 30, 60])
+
+
+def need(draw: random.Random, release: Release, certificate: Json) -> None:
+    release.public["need"] = draw.choice(["weak", "strong", "none"])
+
+
+def other_words(draw: random.Random, release: Release, certificate: Json) -> None:
+    release.public[draw.choice(["format", "count", "file"])] = draw.choice(["n", "table.csv", "other"])
+
+
+MUTATIONS = [
+    change_of_a_move, cell_of_a_move, move_shortened, move_turned_round, move_dropped, moves_dropped, base,
+    base_swapped, base_cut, published_cell, margin, blank_to_nothing, blank_to_a_small_count, cell_blanked,
+    rows_swapped, row_dropped, parent_of_an_axis, label_of_an_axis, digest, table_under_its_old_digest, min_cell, need,
+    other_words,
+]
+
+
+def test_1000_changed_certificates_are_refused_and_those_that_are_true_still_are_not(tmp_path: Path) -> None:
+    draw, refused, still_true = random.Random(3), Counter[str](), Counter[str]()
+    releases = [
+        released(found, tmp_path / str(seed)) for seed, _, found in islice(with_hidden_cells(), TABLES)
+    ]
+    judges = [Judge(release.public["axes"], "n") for release in releases]
+    number = 0
+    while sum(refused.values()) < CHANGED or min(refused[one.__name__] for one in MUTATIONS) < 15:
+        mutation, place = MUTATIONS[number % len(MUTATIONS)], draw.randrange(len(releases))
+        number += 1
+        changed = copy.deepcopy(releases[place])
+        if not changed.public["moves"] or not changed.sealed["moves"]:
+            continue
+        mutation(draw, changed, draw.choice([changed.public, changed.sealed]))
+        folder = tmp_path / "changed"
+        changed.write(folder)
+        is_true = judges[place].holds(folder, changed.sealed)
+        problems = verify(folder, changed.sealed)
+        assert (not problems) == is_true, (mutation.__name__, number, problems)
+        (still_true if is_true else refused)[mutation.__name__] += 1
+        shutil.rmtree(folder)
+    print(f"{sum(refused.values())} refused, {sum(still_true.values())} changed into other true ones: "
+          f"{dict(still_true)}")
+
+
+def test_small_cells_whose_moves_are_gone_are_found_in_the_auditors_certificate(tmp_path: Path) -> None:
+    for seed, _, found in islice(with_hidden_cells(), 20):
+        release = released(found, tmp_path / str(seed))
+        release.sealed["moves"] = []
+        assert verify(tmp_path / str(seed), release.sealed) == [
+            f"{found.primary} small cell(s) are not proved protected"
+        ]
+
+
+def test_an_auditors_certificate_of_another_release_is_refused(tmp_path: Path) -> None:
+    (_, _, one), (_, _, two) = islice(with_hidden_cells(), 2)
+    released(one, tmp_path / "one")
+    other = released(two, tmp_path / "two")
+    assert verify(tmp_path / "one", other.sealed) == ["the auditor's certificate is of another release"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, "", "null", "[]", "{}", '{"format": "wellbridge-table/1", "file": "table.csv"}',
+     '{"format": "wellbridge-table/1", "file": "/dev/zero"}', '{"format": "wellbridge-table/1", "file": 7}'],
+    ids=["deep", "empty", "null", "list", "nothing", "no digest", "a device", "a number"],
+)
+def test_a_certificate_that_is_none_is_a_violation_and_no_fault(text: str, tmp_path: Path) -> None:
+    _, _, found = next(with_hidden_cells())
+    released(found, tmp_path / "out")
+    (tmp_path / "out" / "certificate.json").write_text(text, encoding="utf-8")
+    assert len(verify(tmp_path / "out")) == 1
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 10.0, "10", True, None, [], {}, 10**400, -1])
+@pytest.mark.parametrize("name", ["min_cell", "need", "axes", "base", "moves", "count", "sha256"])
+def test_a_certificate_of_wrong_types_is_a_violation_and_no_fault(name: str, value: object, tmp_path: Path) -> None:
+    _, _, found = next(with_hidden_cells())
+    release = released(found, tmp_path / "out")
+    release.public[name] = value
+    (tmp_path / "out" / "certificate.json").write_text(json.dumps(release.public), encoding="utf-8")
+    assert verify(tmp_path / "out")
+
+
+# -- nothing of the truth --------------------------------------------------------------------------------------
+
+
+def another_truth(found: ProtectedTable) -> ProtectedTable | None:
+    """Return the release as it would be of the table that a proof's move leads to; only hidden counts differ."""
+    for number in range(found.found.moves.shape[0]):
+        values = found.task.values + found.found.moves[[number]].toarray()[0]
+        if not np.array_equal(values, found.task.values):
+            assert (values[~found.found.hidden] == found.task.values[~found.found.hidden]).all()
+            return replace(found, task=replace(found.task, values=values))
+    return None
+
+
+def test_the_public_certificate_of_100_tables_is_the_same_for_another_truth_with_the_same_published_part() -> None:
+    for seed, _, found in islice(with_hidden_cells(), 100):
+        other = another_truth(found)
+        assert other is not None, seed
+        one, two = (public_certificate(each, table_bytes(each), attacked(each)) for each in (found, other))
+        assert json.dumps(one) == json.dumps(two), seed
+
+
+def test_a_table_that_happens_to_be_published_alike_gives_the_same_files(tmp_path: Path) -> None:
+    """The whole way from the rows: another true table whose pattern is the same leaves byte for byte the same."""
+    compared = 0
+    for seed, table, found in with_hidden_cells():
+        other = another_truth(found)
+        assert other is not None
+        moved = found.table.with_columns(n=other.task.values)  # all margins, in the order of the grid
+        again = table.protected(QUICK if seed % 3 else EXACT, rows=moved)
+        if again is None or not np.array_equal(again.found.hidden, found.found.hidden):
+            continue
+        for name, each in (("one", found), ("two", again)):
+            write_release(each, tmp_path / f"{seed}{name}")
+        for name in ("table.csv", "certificate.json"):
+            assert (tmp_path / f"{seed}one" / name).read_bytes() == (tmp_path / f"{seed}two" / name).read_bytes()
+        compared += 1
+        if compared == 15 or seed > 150:
+            break
+    assert compared == 15
+
+
+# -- the verifier alone ----------------------------------------------------------------------------------------
+
+
+def test_the_verifier_runs_alone_on_the_standard_library_in_200_lines(tmp_path: Path) -> None:
+    source = Path(verifier.__file__)
+    assert len(source.read_text(encoding="utf-8").splitlines()) <= 200
+    alone = tmp_path / "verifier.py"
+    shutil.copy(source, alone)
+    _, _, found = next(with_hidden_cells())
+    release = released(found, tmp_path / "out")
+    sealed = tmp_path / "sealed.json"
+
+    def run(*arguments: Path) -> tuple[int, str]:
+        # -I: neither the environment nor this folder is looked at; -S: no installed package is.
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", alone, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert not done.stderr
+        return done.returncode, done.stdout.strip()
+
+    sealed.write_text(json.dumps(release.sealed), encoding="utf-8")
+    assert run(tmp_path / "out") == run(tmp_path / "out", sealed) == (0, "sound")
+    release.sealed["moves"] = []
+    sealed.write_text(json.dumps(release.sealed), encoding="utf-8")
+    assert run(tmp_path / "out", sealed) == (18, f"{found.primary} small cell(s) are not proved protected")
+    (tmp_path / "out" / "table.csv").write_text("", encoding="utf-8")
+    assert run(tmp_path / "out") == (18, "the table is not the one that was certified")
