@@ -32,6 +32,7 @@ from wellbridge.pipelines.extract_definitions import (
 from wellbridge.pipelines.extract_tables import DataFile, aggregate_files, record_file
 from wellbridge.pipelines.measures.registry import MEASURES
 from wellbridge.pipelines.policy.release import Limits, check_release, determination
+from wellbridge.pipelines.release_history import check_history
 from wellbridge.privacy.agreements import Agreement, check_elements, in_force
 from wellbridge.privacy.codes import Crosswalk
 from wellbridge.privacy.formula import neutralise
@@ -183,6 +184,7 @@ def _publish(
         code_version=importlib.metadata.version("wellbridge"), min_cell=limits.min_cell, k=limits.k,
         formulas=formulas, determination=determination(definition, book, now, limits, results),
     )
+    check_history(out_dir, manifest, contents)
     name = f"{definition.id}_{manifest['created'][:10]}_{manifest['digest'][:12]}"
     path = _write_whole(out_dir, name, {**contents, NAME: manifest_bytes(manifest)},
                         lambda: record(manifest["digest"]))

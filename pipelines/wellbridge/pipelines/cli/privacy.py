@@ -16,6 +16,8 @@ PRIVACY_COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "privacy_tables:protect_command",
         "Hide the small cells of a table of counts, and the fewest others that would give them away.",
     ),
+    "attack": ("privacy_attack:attack_command", "Attack published tables together; exit 18 where a count follows."),
+    "certify": ("privacy_attack:certify_command", "Attack a table that was protected elsewhere, and certify it."),
     "verify": ("privacy_tables:verify_command", "Check a protected table by arithmetic alone; exit 18 on a violation."),
     "perturb": ("privacy_noise:perturb_command", "Publish a table with noise, rounded, private, or in ranges."),
 }

@@ -25,13 +25,15 @@ _SETTINGS: Final = ("count", "by", "min_cell", "need")
 @click.option("--effort", type=click.Choice(["exact", "quick"]), help="Look for the optimum, or for a good pattern.")
 @click.option("--policy", type=_FILE, help="Take these settings from a file: by, count, min_cell, need.")
 @click.option("--out", type=_FILE, required=True, help="The folder of the release: the table and its certificate.")
+@click.option("--after", multiple=True, type=_FILE, metavar="DIR",
+              help="An earlier release, to whomever: refused where the two together give a count away.")
 @click.option("--sealed", type=_FILE, help="Also write the auditor's certificate, sealed; not into the release.")
 @click.option("--key", type=_FILE, help="The key that seals it; made where there is none.")
 @json_option
 @command
 def protect_command(
-    file: Path, effort: str | None, policy: Path | None, out: Path, sealed: Path | None, key: Path | None,
-    as_json: bool, **given: Any,
+    file: Path, effort: str | None, policy: Path | None, out: Path, after: tuple[Path, ...], sealed: Path | None,
+    key: Path | None, as_json: bool, **given: Any,
 ) -> Exit:
     """Hide the small cells of a table of counts, and the fewest others that would give them away.
 
@@ -44,6 +46,7 @@ def protect_command(
         write_release,
         write_sealed,
     )
+    from wellbridge.privacy.tables.joint import read_release
     from wellbridge.privacy.tables.linked import Need
     from wellbridge.privacy.tables.protection import Dimension, protect, read_table
     from wellbridge.privacy.tables.suppress import EXACT, QUICK
@@ -61,7 +64,7 @@ def protect_command(
         effort={"exact": EXACT, "quick": QUICK, None: None}[effort],
     )
     cpu_s = time.process_time() - started
-    certificate = write_release(found, out)
+    certificate = write_release(found, out, earlier=[read_release(folder) for folder in after])
     if sealed is not None and key is not None:
         write_sealed(sealed_certificate(found, certificate), sealed, key)
     facts = {

@@ -42,21 +42,23 @@ class Audit:
     narrowed: Ints
 
 
-def audit(published: Published, *, min_cell: int, is_strong: bool) -> Audit:
+def audit(published: Published, *, min_cell: int, is_strong: bool, targets: Bools | None = None) -> Audit:
     """Attack what is published.
 
     Args:
         published: what the attacker holds.
         min_cell: smallest count that may be shown.
         is_strong: whether a hidden cell must also be possibly large enough to be shown.
+        targets: which hidden cells are attacked; all without.
 
     Raises:
         PrivacyError: WB-E-046 when the published cells contradict each other.
     """
     cells = np.flatnonzero(published.hidden)
+    attacked = published.hidden if targets is None else targets & published.hidden
     values = np.where(published.hidden, 0, published.shown)
     values[cells] = _first_completion(published, cells)
-    task = _task(published, values, min_cell if is_strong else 0)
+    task = _task(published, attacked, values, min_cell if is_strong else 0)
     units = merged(task)
     # Cells of one unit can have different counts, and the tightest bound holds for all of them.
     np.minimum(units.up, units.rise, out=units.up)
@@ -67,7 +69,7 @@ def audit(published: Published, *, min_cell: int, is_strong: bool) -> Audit:
     moves = as_matrix(units, proof.moves, size)
     completions = np.vstack([values[cells], values[cells] + moves[:, cells].toarray()])
     least, greatest = completions.min(axis=0), completions.max(axis=0)
-    return _ranged(published, cells, completions, least, greatest, min_cell, is_strong=is_strong)
+    return _ranged(published, attacked[cells], completions, least, greatest, min_cell, is_strong=is_strong)
 
 
 def _first_completion(published: Published, cells: Ints) -> Ints:
@@ -98,26 +100,28 @@ def _move(units: Units, proof: Proof) -> None:
                     proof.take(*move)
 
 
-def _task(published: Published, values: Ints, enough: int) -> Task:
+def _task(published: Published, attacked: Bools, values: Ints, enough: int) -> Task:
     """Ask of each hidden cell that it could be ``enough``, or, where it is, that it could be something else."""
-    is_small = published.hidden & (values < enough)
-    up = np.where(is_small, enough - values, published.hidden & (published.upper > values)).astype(np.int64)
-    down = (published.hidden & ~is_small & (values > published.lower)).astype(np.int64)
+    is_small = attacked & (values < enough)
+    up = np.where(is_small, enough - values, attacked & (published.upper > values)).astype(np.int64)
+    down = (attacked & ~is_small & (values > published.lower)).astype(np.int64)
     return Task(values, published.links, published.hidden, up, down, published.lower, published.upper,
                 np.full(len(values), np.inf))
 
 
 def _ranged(
-    published: Published, cells: Ints, completions: Ints, least: Ints, greatest: Ints, min_cell: int, *, is_strong: bool
+    published: Published, attacked: Bools, completions: Ints, least: Ints, greatest: Ints, min_cell: int, *,
+    is_strong: bool,
 ) -> Audit:
     """Find the exact range of what the completions do not show to be open."""
-    is_open = (least < greatest) & ((greatest >= min_cell) | (not is_strong))
+    cells = np.flatnonzero(published.hidden)
+    is_open = ~attacked | ((least < greatest) & ((greatest >= min_cell) | (not is_strong)))
     if not is_open.all():
         doubtful: Bools = np.zeros_like(published.hidden)
         doubtful[cells[~is_open]] = True
         exact = attack(published, doubtful)
         least = np.where(is_open, least, exact.least[cells])
         greatest = np.where(is_open, greatest, exact.greatest[cells])
-    pinned = least == greatest
-    small = ~pinned & (greatest < min_cell)
+    pinned = attacked & (least == greatest)
+    small = attacked & ~pinned & (greatest < min_cell)
     return Audit(cells, completions, least, greatest, cells[pinned], cells[small] if is_strong else cells[:0])

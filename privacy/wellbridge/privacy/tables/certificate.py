@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,7 @@ from scipy.sparse import csr_matrix
 from wellbridge.privacy.seal import Sealer, new_key, private_file, private_folder, read_key
 from wellbridge.privacy.tables.attacker import Published
 from wellbridge.privacy.tables.audit import Audit, audit
+from wellbridge.privacy.tables.joint import ReleasedTable, attack_together, released
 from wellbridge.privacy.tables.linked import Need
 from wellbridge.privacy.tables.margins import Axis
 from wellbridge.privacy.tables.protection import ProtectedTable
@@ -106,10 +108,17 @@ def check_places(folder: Path, sealed: Path | None, key: Path | None) -> None:
         )
 
 
-def write_release(found: ProtectedTable, folder: Path) -> dict[str, Any]:
+def write_release(
+    found: ProtectedTable, folder: Path, *, earlier: Sequence[ReleasedTable] = ()
+) -> dict[str, Any]:
     """Attack a protected table, write it with its public certificate, and check what was written.
 
     The folder appears whole or not at all.
+
+    Args:
+        found: the protected table.
+        folder: the release's folder.
+        earlier: what was released before, to whomever; attacked together with this one.
 
     Returns:
         The public certificate.
@@ -123,6 +132,8 @@ def write_release(found: ProtectedTable, folder: Path) -> dict[str, Any]:
     if len(seen.given_away) + len(seen.narrowed):
         raise PrivacyError("WB-E-042", "The attack on the protected table found a cell that is not protected.")
     public = public_certificate(found, content, seen)
+    if earlier:
+        _check_together([*earlier, released(folder.name, public, content)])
     check_places(folder, None, None)
     aside = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
     is_written = False
@@ -147,6 +158,17 @@ def write_release(found: ProtectedTable, folder: Path) -> dict[str, Any]:
     if problems:
         raise PrivacyError("WB-E-042", f"The re-check found {len(problems)} violation(s).", " · ".join(problems))
     return public
+
+
+def _check_together(releases: Sequence[ReleasedTable]) -> None:
+    found = attack_together(releases)
+    if found.given_away + found.narrowed:
+        raise PrivacyError(
+            "WB-E-042", f"Together with {len(releases) - 1} earlier release(s) {found.given_away} small count(s) could "
+            f"be worked out, and {found.narrowed} would be certainly small.",
+            f"releases {', '.join(release.name for release in releases[:-1])}",
+            todo="Drop a dimension, or release the same table again as it was",
+        )
 
 
 def write_sealed(certificate: dict[str, Any], path: Path, key: Path) -> None:

@@ -208,19 +208,15 @@ def exposed_to_contributors(task: Task, hidden: Bools, alone: Bools) -> Ints:
     sensitive = (task.up > 0) | (task.down > 0)
     exposed = np.zeros(len(hidden), dtype=np.bool_)
     enough = Ranges(task.values - task.down, task.values + task.up)
+    component = task.links.components(hidden)
     for own in np.flatnonzero(alone & hidden).tolist():
         seen = hidden.copy()
         seen[own] = False
         published = Published(np.where(seen, 0, task.values), seen, task.lower, task.upper, task.links)
-        reach = np.isin(np.arange(len(hidden)), _neighbours(task.links, own)) & sensitive & seen
-        found = attack(published, reach, enough=enough)
-        exposed |= reach & ((found.least > enough.least) | (found.greatest < enough.greatest))
+        within_reach = (component == component[own]) & sensitive & seen
+        found = attack(published, within_reach, enough=enough)
+        exposed |= within_reach & ((found.least > enough.least) | (found.greatest < enough.greatest))
     return np.flatnonzero(exposed)
-
-
-def _neighbours(links: Links, cell: int) -> Ints:
-    """Return the cells of every sum that a cell is in."""
-    return np.unique(links.cell[np.isin(links.row, links.row[links.cell == cell])])
 
 
 def _whole(cells: pl.DataFrame, name: str) -> Ints:

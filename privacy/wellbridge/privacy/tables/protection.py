@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import polars as pl
+from scipy.sparse import csr_matrix
 
 from wellbridge.privacy.formula import neutralise
 from wellbridge.privacy.records.files import read_records
@@ -149,6 +150,32 @@ def protect(
     hidden = pl.Series(pattern.hidden)
     shown = ordered.with_columns(pl.when(hidden).then(None).otherwise(pl.col(count)).cast(pl.Int64).alias(count))
     return ProtectedTable(shown, found, task, pattern, count, min_cell, need)
+
+
+def as_published(
+    table: pl.DataFrame, *, by: Sequence[Dimension], count: str, min_cell: int, need: Need
+) -> ProtectedTable:
+    """Take a table that was protected elsewhere: the full cross with margins, the count missing where hidden.
+
+    What is hidden counts as nothing in what is returned: nobody who certifies needs the truth.
+
+    Raises:
+        PrivacyError: WB-E-046 when combinations are missing or repeated, or a count is negative or not whole.
+    """
+    names, hierarchies = _named(by)
+    zeros = table.with_columns(pl.lit(0).alias(count))
+    found = grid(zeros, dimensions=names, count=count, hierarchies=hierarchies)
+    ordered = table[np.argsort(found.place)]
+    counts = ordered[count]
+    if bool(((counts < 0) | (counts != counts.round(0))).any()):
+        raise PrivacyError("WB-E-046", "A count is negative or not whole.", f"column {count}")
+    sums = Sums()
+    found.add_relations(sums, sums.add_cells(counts.fill_null(0).cast(pl.Int64).to_numpy()).reshape(found.counts.shape))
+    hidden: Bools = counts.is_null().to_numpy()
+    task = replace(_task(sums, min_cell, need), hidden=hidden)
+    nothing = csr_matrix((0, len(hidden)), dtype=np.int64)
+    pattern = Suppression(hidden, nothing, np.zeros(0, dtype=np.int64), is_optimal=False, lower_bound=0.0)
+    return ProtectedTable(ordered.with_columns(counts.cast(pl.Int64)), found, task, pattern, count, min_cell, need)
 
 
 def _named(by: Sequence[Dimension]) -> tuple[list[str], dict[str, tuple[str, ...]]]:

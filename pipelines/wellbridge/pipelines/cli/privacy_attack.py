@@ -1,0 +1,132 @@
+"""``wellbridge privacy attack`` and ``certify``: what published tables give away."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from wellbridge.pipelines.cli.output import command, document, json_option, show_json, table
+from wellbridge.schemas.errors import ConfigurationError, Exit, PrivacyError, SourceError, VerifyError
+
+_PATH: Final = click.Path(path_type=Path)
+_CERTIFICATE: Final = "certificate.json"
+
+
+@click.command("attack")
+@click.argument("paths", type=_PATH, nargs=-1, required=True, metavar="PATH…")
+@json_option
+@command
+def attack_command(paths: tuple[Path, ...], as_json: bool) -> Exit:
+    """Attack published tables together; exit 18 where a count follows.
+
+    A PATH is a release of `privacy protect`, or rates published as ranges: a CSV, or a folder of such. Numbers of
+    cells are told, never a value.
+    """
+    started = time.process_time()
+    releases = [path for path in paths if (path / _CERTIFICATE).is_file()]
+    rates = [file for path in paths if path not in releases for file in _rate_files(path)]
+    facts: dict[str, Any] = {"tables": _together(releases), "rates": _rates(rates)}
+    given = facts["tables"]["given_away"] + facts["tables"]["narrowed"] if releases else 0
+    given += sum(one["races"]["exact"] + one["races"]["narrowed"] for one in facts["rates"])
+    code = Exit.VERIFY if given else Exit.DONE
+    if as_json:
+        failed = VerifyError("WB-E-045", "What was published gives small counts away.", f"{given} cell(s)")
+        show_json(document(code, **facts, cpu_s=round(time.process_time() - started, 3),
+                           errors=[failed.as_dict()] if given else []))
+    else:
+        click.echo(_text(facts))
+    return code
+
+
+def _rate_files(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(path.glob("*.csv"))
+        if found:
+            return found
+    elif path.is_file():
+        return [path]
+    raise SourceError("WB-E-023", "There is nothing that could be attacked.", f"path {path.name}")
+
+
+def _together(folders: list[Path]) -> dict[str, Any] | None:
+    if not folders:
+        return None
+    from dataclasses import asdict
+
+    from wellbridge.privacy.tables.joint import attack_together, read_release
+
+    return asdict(attack_together([read_release(folder) for folder in folders]))
+
+
+def _rates(files: list[Path]) -> list[dict[str, Any]]:
+    if not files:
+        return []
+    from wellbridge.pipelines.cli.privacy_rates import attack_rates_file
+
+    return [attack_rates_file(file) for file in files]
+
+
+def _text(facts: dict[str, Any]) -> str:
+    parts = []
+    if facts["tables"] is not None:
+        found = facts["tables"]
+        parts.append(table([{name: found[name] for name in ("hidden", "given_away", "narrowed")}]))
+        if len(set(found["groups"])) > 1:
+            parts.append("The printed counts of some contradict each other: they are of different populations, and\n"
+                         "only those of one were put together.")
+    for one in facts["rates"]:
+        rows = [{"reading": name, **one[name]} for name in ("races", "every_group", "certain")]
+        parts.append(f"{one['file']}, one school at a time\n{table(rows)}")
+    return "\n\n".join(parts)
+
+
+@click.command("certify")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR")
+@click.option("--by", multiple=True, metavar="COLUMN[<COARSER…]", help="A dimension, finest first.")
+@click.option("--count", metavar="COLUMN", help="The column of counts, blank where hidden.")
+@click.option("--min-cell", type=int, default=10, show_default=True, help="Smallest count that may be shown.")
+@click.option("--need", type=click.Choice(["weak", "strong"]), default="strong", show_default=True,
+              help="How open a hidden count must be.")
+@json_option
+@command
+def certify_command(
+    folder: Path, by: tuple[str, ...], count: str | None, min_cell: int, need: str, as_json: bool
+) -> Exit:
+    """Attack a table that was protected elsewhere, and certify it.
+
+    It is DIR/table.csv; exit 14 when it gives a small count away. The certificate is made from the published table
+    alone, so it tells nothing that the table does not.
+    """
+    from wellbridge.privacy.tables.certificate import TABLE, attacked, write_release
+    from wellbridge.privacy.tables.linked import Need
+    from wellbridge.privacy.tables.protection import Dimension, as_published, read_table
+
+    if not by or not count:
+        raise ConfigurationError("WB-E-011", "A table needs its dimensions and its column of counts.", "--by, --count")
+    if (folder / _CERTIFICATE).exists():
+        raise ConfigurationError("WB-E-011", "The table has a certificate already.", f"folder {folder.name}",
+                                 todo="wellbridge privacy verify DIR")
+    dimensions = [Dimension.read(text) for text in by]
+    started = time.process_time()
+    found = as_published(
+        read_table(folder / TABLE, dimensions, count), by=dimensions, count=count, min_cell=min_cell, need=Need(need)
+    )
+    seen = attacked(found)
+    facts: dict[str, Any] = {"cells": found.table.height, "hidden": len(seen.cells),
+                             "given_away": len(seen.given_away),
+             "narrowed": len(seen.narrowed), "completions": len(seen.completions)}
+    if facts["given_away"] or facts["narrowed"]:
+        raise PrivacyError(
+            "WB-E-042", f"{facts['given_away']} hidden cell(s) can be worked out, and {facts['narrowed']} are "
+            "certainly small.", f"folder {folder.name}",
+        )
+    write_release(found, folder / "certified")
+    facts |= {"out": str(folder / "certified"), "cpu_s": round(time.process_time() - started, 3)}
+    if as_json:
+        show_json(document(Exit.DONE, **facts))
+    else:
+        click.echo(table([facts]))
+    return Exit.DONE
