@@ -113,6 +113,22 @@ def test_a_budget_pays_until_it_is_spent_then_nothing_is_written(folder: Path) -
     assert (raised.exit, raised.error["code"]) == (14, "WB-E-044")
 
 
+def test_every_count_keeps_its_place(folder: Path) -> None:
+    budget = ("--budget", folder / "b", *BUDGETED, "--budget-limit", "zcdp:1e12")
+    # So large a loss is no noise at all.
+    run("dp", folder / "t.csv", *COUNTED, *budget, "--rho", "1e9", "--out", folder / "exact.csv")
+    run("rounding", folder / "t.csv", *COUNTED, "--base", "3", "--out", folder / "near.csv")
+    exact, near = pl.read_csv(folder / "exact.csv"), pl.read_csv(folder / "near.csv")
+    given = pl.read_csv(folder / "t.csv")
+    for row in exact.iter_rows(named=True):
+        part = given
+        for name in ("school", "district", "grade"):
+            part = part if row[name] == "all" else part.filter(pl.col(name).cast(pl.String) == row[name])
+        assert row["freq"] == part["freq"].sum()
+    assert exact.select("school", "district", "grade").equals(near.select("school", "district", "grade"))
+    assert ((exact["freq"] - near["freq"]).abs() < 3).all()
+
+
 def test_what_was_paid_names_the_file_that_was_published(folder: Path) -> None:
     import hashlib
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -184,3 +185,21 @@ def test_bad_programmes_are_refused(tmp_path: Path) -> None:
         path.chmod(0o600)
         with pytest.raises((StoreError, PrivacyError)):
             read_programme(path)
+
+
+@pytest.mark.slow
+def test_a_million_persons_in_all_margins_take_seconds() -> None:
+    chance, size = np.random.default_rng(1), 1_000_000
+    school = chance.integers(0, 1_500, size)
+    people = pl.DataFrame({
+        "id": np.arange(size), "school": school, "district": school % 200, "grade": chance.integers(0, 13, size),
+        "race": chance.choice(7, size, p=[0.5, 0.25, 0.1, 0.06, 0.05, 0.03, 0.01]), "sex": chance.integers(0, 2, size),
+    })
+    by = [*BY, Dimension.read("sex")]
+    programme = new_programme(5, 3.0, 2)
+    started = time.process_time()
+    found = perturbed(keyed_records(people, programme, by=by, person="id"), programme, by=by)
+    cpu_s = time.process_time() - started
+    print(f"cells {found.height}, cpu_s {cpu_s:.2f}")
+    assert found.height > 300_000
+    assert cpu_s < 6

@@ -109,6 +109,12 @@ def test_a_granted_budget_is_never_changed(tmp_path: Path) -> None:
             assert refused.value.code == "WB-E-044"
 
 
+@pytest.mark.parametrize("amount", ["0", "-1/2"])
+def test_nothing_gives_budget_back(amount: str) -> None:
+    with pytest.raises(PrivacyError):
+        rho(amount)
+
+
 def test_gaussian_noise_is_not_paid_from_a_pure_budget(tmp_path: Path) -> None:
     with open_ledger(tmp_path / "b") as ledger:
         ledger.grant(WHO, Loss(Measure.PURE, Fraction(1)))

@@ -52,10 +52,15 @@ class Account:
 
 @dataclass(frozen=True)
 class Loss:
-    """A privacy loss: ``amount`` of ``measure``."""
+    """A privacy loss: ``amount`` of ``measure``, more than nothing: a loss below zero would give budget back."""
 
     measure: Measure
     amount: Fraction
+
+    def __post_init__(self) -> None:
+        """Refuse what is no loss."""
+        if self.amount <= 0:
+            raise PrivacyError("WB-E-075", "A privacy loss or budget must be more than zero.")
 
     def within(self, measure: Measure) -> Fraction:
         """Return the loss in another measure.
