@@ -3,7 +3,7 @@
 #   make demo    five thousand synthetic students, three nights, one page to read
 #   make test    install and run the tests            make test TESTS=tests/etl
 #   make lint    ruff and mypy --strict
-#   make bench   the attendance night against bare and naive scripts; anonymity of record files, beside pycanon
+#   make bench   the attendance night against bare and naive scripts; record files beside pycanon; state tables
 #   make pycanon an environment of its own for pycanon, which only bench and slow tests ask
 #   make crash   the slow matrices
 #   make docs    rewrite the pages that are made from code
@@ -44,6 +44,7 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python bench/nightly.py $(ARGS)
 	$(BIN)/python bench/anonymity.py
+	$(BIN)/python bench/tables.py
 
 # Not in the locked set: nothing that is shipped or tested by default needs it.
 pycanon: $(VENV)-pycanon/bin/pycanon

@@ -35,3 +35,10 @@ def test_the_node_of_the_anonymity_benchmark_is_that_of_exhaustive_search() -> N
                "--pycanon-rows", str(ROWS)]
     done = subprocess.run(program, check=True, capture_output=True, text=True)
     assert done.stdout.rstrip().endswith(": the same")
+
+
+@pytest.mark.skipif(not (REPO / "../shared/data/privacy/state_tables").exists(), reason="the state tables are not here")
+def test_the_tables_benchmark_meets_its_targets_on_the_small_tables() -> None:
+    program = [sys.executable, str(REPO / "bench" / "tables.py"), "--only", "T1,T2"]
+    done = subprocess.run(program, check=True, capture_output=True, text=True)
+    assert done.stdout.count("all met") == 4
