@@ -187,7 +187,7 @@ def rows_swapped(draw: random.Random, release: Release, certificate: Json) -> No
 
 
 def row_dropped(draw: random.Random, release: Release, certificate: Json) -> None:
-    del release.lines[draw.randrange(len(release.lines))]
+    del release.lines[draw.randrange(len(release.lines) - 1)]
 
 
 def parent_of_an_axis(draw: random.Random, release: Release, certificate: Json) -> None:
