@@ -8,17 +8,21 @@ truth is looked at, so completions can be published: every reader could have mad
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+from scipy.sparse import csc_matrix
 
 from wellbridge.privacy.tables.attacker import Published, attack
 from wellbridge.privacy.tables.merged import Units, merged
 from wellbridge.privacy.tables.moves import Task
-from wellbridge.privacy.tables.program import Program, chosen_rows
+from wellbridge.privacy.tables.program import Program, Solution, chosen_rows
 from wellbridge.privacy.tables.proof import Proof, as_matrix
 from wellbridge.privacy.tables.repair import Repairer
-from wellbridge.privacy.tables.sums import Bools, Ints
+from wellbridge.privacy.tables.sums import Bools, Floats, Ints
 from wellbridge.schemas.errors import PrivacyError
+
+_NEAR: Final = 2  # sums away from a fraction within which whole counts are searched
 
 
 @dataclass(frozen=True)
@@ -80,11 +84,36 @@ def _first_completion(published: Published, cells: Ints) -> Ints:
     if residual[~touched].any():
         raise PrivacyError("WB-E-046", "The margins of a table are not the sums of its cells.")
     known = -residual[rows].astype(np.float64)
-    lower, upper = published.lower[cells].astype(np.float64), published.upper[cells].astype(np.float64)
-    found = Program(matrix, known, known, lower, upper, np.zeros(len(cells)), presolve=True).solve_whole()
-    if found is None:
-        raise PrivacyError("WB-E-046", "The published cells contradict each other.")
-    return found
+    upper = published.upper[cells].astype(np.float64)
+    # Zeros are mostly shown, so hidden counts are mostly more; and from there they can move either way.
+    for least in (np.minimum(published.lower[cells] + 1, published.upper[cells]), published.lower[cells]):
+        program = Program(matrix, known, known, least.astype(np.float64), upper, np.zeros(len(cells)), presolve=True)
+        found = program.solve()
+        whole = None if found is None else _whole_completion(program, found, matrix, least, upper)
+        if whole is not None:
+            return whole
+    raise PrivacyError("WB-E-046", "The published cells contradict each other.")
+
+
+def _whole_completion(
+    program: Program, found: Solution, matrix: csc_matrix, least: Ints, upper: Floats
+) -> Ints | None:
+    """Make a completion whole: what is near a fraction is searched again, the rest stays; else everything is."""
+    broken = found.fractional
+    if not len(broken):
+        return found.whole()
+    by_row = matrix.tocsr()
+    near = broken
+    for _ in range(_NEAR):
+        near = np.unique(by_row[np.unique(matrix[:, near].indices)].indices)
+    still = np.setdiff1d(np.arange(matrix.shape[1]), near)
+    fixed = np.rint(found.columns[still])
+    program.bound(still, fixed, fixed)
+    whole = program.solve_whole()
+    if whole is None:
+        program.bound(still, least[still].astype(np.float64), upper[still])
+        whole = program.solve_whole()
+    return whole
 
 
 def _move(units: Units, proof: Proof) -> None:

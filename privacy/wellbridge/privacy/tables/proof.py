@@ -24,6 +24,7 @@ _GAIN: Final = 0.25  # share of what is left that a round must prove, else regio
 # A round over n units costs about n² of these, measured; when it proves fewer units than that, single searches are
 # cheaper.
 _ROUND_COST: Final = 1 / 7_000_000
+_LARGE: Final = 10_000  # hidden units from which a second idle round costs too much
 _SEED: Final = 20_260_902
 
 Move = tuple[Ints, Ints]
@@ -79,7 +80,7 @@ class Proof:
         sizes = [size for size in _REGIONS if size < len(numbers)] + [len(numbers)]
         for size in sizes:
             is_last, idle = size == len(numbers), 0
-            while (before := len(self.left)) and idle < 2:
+            while (before := len(self.left)) and idle < (1 if len(numbers) > _LARGE else 2):
                 for members in self._regions(matrix, size):
                     self._push(matrix, numbers, np.sort(members))
                 proved = before - len(self.left)

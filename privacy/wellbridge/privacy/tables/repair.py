@@ -21,8 +21,8 @@ from wellbridge.privacy.tables.sums import UNBOUNDED, Bools, Floats, Ints
 
 # Units looked at: hidden ones, and any. A move that needs more of them is looked for with the next.
 _REACH: Final = ((1_000, 300), (4_000, 1_500), (1 << 30, 1 << 30))
-_REACH_FREE: Final = 6_000  # hidden units among which a free move is looked for
-_REACH_BRANCH: Final = 1_500  # the same where whole numbers are hard to find
+_REACH_FREE: Final = (600, 6_000)  # hidden units among which a free move is looked for
+_REACH_BRANCH: Final = (300, 1_500)  # the same where whole numbers are hard to find
 _HIDDEN_COST: Final = 1e-4  # of moving what is hidden already: not nothing, so that moves stay short
 _TINY: Final = 1e-7
 
@@ -93,7 +93,18 @@ class Repairer:
         Args:
             branch: search on where whole numbers are hard to find.
         """
-        units = self._near(unit, _REACH_BRANCH if branch else _REACH_FREE, hidden)
+        before = 0
+        for reach in _REACH_BRANCH if branch else _REACH_FREE:
+            units = self._near(unit, reach, hidden)
+            if len(units) == before:
+                break
+            before = len(units)
+            found = self._move_among(units, unit, rising=rising, branch=branch)
+            if found is not None:
+                return found
+        return None
+
+    def _move_among(self, units: Ints, unit: int, *, rising: bool, branch: bool) -> Move | None:
         need = self._need(unit, rising=rising)
         matrix = chosen_rows(self._columns, units)[0]
         # Short moves break into fewer fractions; but a sum of several that rise may have to rise by more than each.
