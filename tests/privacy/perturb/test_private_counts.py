@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wellbridge.privacy.noise.budget import Account, BudgetLedger, Loss, Measure, open_ledger
+from wellbridge.privacy.noise.budget import EVERYBODY, Account, BudgetLedger, Loss, Measure, open_ledger
 from wellbridge.privacy.noise.private import Noise, epsilon_of, mechanism
 from wellbridge.schemas.errors import ConfigurationError, Exit, PrivacyError
 
@@ -107,6 +107,23 @@ def test_a_granted_budget_is_never_changed(tmp_path: Path) -> None:
             with pytest.raises(PrivacyError) as refused:
                 ledger.grant(WHO, other)
             assert refused.value.code == "WB-E-044"
+
+
+def test_all_agreements_together_stay_within_the_population_s_budget(tmp_path: Path) -> None:
+    other = Account("another", WHO.population)
+    with open_ledger(tmp_path / "b") as ledger:
+        for whose in (WHO, other, Account(EVERYBODY, WHO.population)):
+            ledger.grant(whose, HALF)
+        ledger.spend(WHO, rho("0.3"), "aa")
+        ledger.spend(other, rho("0.2"), "bb")
+        with pytest.raises(PrivacyError) as refused:
+            ledger.check(other, rho("0.1"))  # 0.3 is left to it, nothing to the population
+        with pytest.raises(PrivacyError):
+            ledger.spend(Account(EVERYBODY, WHO.population), rho("0.1"), "cc")
+        balance = ledger.balance(Account(EVERYBODY, WHO.population))
+    assert refused.value.code == "WB-E-075"
+    assert balance is not None
+    assert balance.left == 0
 
 
 @pytest.mark.parametrize("amount", ["0", "-1/2"])

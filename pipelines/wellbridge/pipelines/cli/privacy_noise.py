@@ -29,7 +29,10 @@ _DELTA: Final = 1e-6
 _OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "cell-key": ("programme", "max_noise", "variance", "never", "person"),
     "rounding": ("base",),
-    "dp": ("epsilon", "rho", "per_person", "budget", "project", "agreement", "population", "budget_limit"),
+    "dp": (
+        "epsilon", "rho", "per_person", "budget", "project", "agreement", "population", "budget_limit",
+        "population_limit",
+    ),
     "ranges": ("bands", "recode", "need", "percent_only"),
 }
 
@@ -56,6 +59,8 @@ _OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 @click.option("--population", help="dp: whose data they are: a school year's students.")
 @click.option("--budget-limit", type=str, metavar="zcdp:RHO|pure:EPSILON",
               help="dp: grant this budget; once, and never changed.")
+@click.option("--population-limit", type=str, metavar="zcdp:RHO|pure:EPSILON",
+              help="dp: grant this budget to all agreements together; once, and never changed.")
 @click.option("--bands", metavar="NAME", help="ranges: of which list; nces-2011-603 where nothing is said.")
 @click.option("--recode", type=click.Choice(["always", "where-small"]),
               help="ranges: all groups, or those of a unit in which one is too small to be shown.")
@@ -159,7 +164,7 @@ def _rounding(
 
 
 def _dp(file: Path, by: Sequence[Dimension], count: str, out: Path, given: Mapping[str, Any]) -> dict[str, Any]:
-    from wellbridge.privacy.noise.budget import Account, Measure
+    from wellbridge.privacy.noise.budget import EVERYBODY, Account, Measure
     from wellbridge.privacy.noise.frequency import FrequencyTable
     from wellbridge.privacy.noise.private import Noise, epsilon_of, mechanism
     from wellbridge.privacy.tables.protection import read_table
@@ -174,10 +179,12 @@ def _dp(file: Path, by: Sequence[Dimension], count: str, out: Path, given: Mappi
     per_person = 1 if given["per_person"] is None else given["per_person"]
     how = mechanism(noise, amount, cells_of_one=read.margin_sets * per_person)
     account = Account(given["agreement"], given["population"])
-    granted = _limit(given["budget_limit"])
+    grants = {account: _limit(given["budget_limit"], "--budget-limit"),
+              Account(EVERYBODY, account.population): _limit(given["population_limit"], "--population-limit")}
     with _budget(given) as (ledger, spend):
-        if granted is not None:
-            ledger.grant(account, granted)
+        for whose, granted in grants.items():
+            if granted is not None:
+                ledger.grant(whose, granted)
         ledger.check(account, how.loss)  # before any noise is drawn
         _write_paid(read.noised(how), out, lambda digest: spend(account, how.loss, digest))
         balance = ledger.balance(account)
@@ -230,7 +237,7 @@ def _write_paid(frame: pl.DataFrame, out: Path, pay: Callable[[str], None]) -> N
         aside.unlink(missing_ok=True)
 
 
-def _limit(text: str | None) -> Loss | None:
+def _limit(text: str | None, option: str) -> Loss | None:
     from wellbridge.privacy.noise.budget import Loss, Measure
 
     if text is None:
@@ -243,7 +250,7 @@ def _limit(text: str | None) -> Loss | None:
         value = None
     if measure not in set(Measure) or value is None or value <= 0:
         raise ConfigurationError("WB-E-011", "A budget is a measure and a positive amount.",
-                                 "--budget-limit", todo="For example: --budget-limit zcdp:0.5")
+                                 option, todo=f"For example: {option} zcdp:0.5")
     return Loss(Measure(measure), value)
 
 

@@ -1,6 +1,7 @@
 """What of a privacy budget is spent: a file that is only added to, each line holding the hash of the one before.
 
-A budget is granted once for an agreement and a population, in one measure, and never raised: ρ of zero-concentrated
+A budget is granted once for an agreement and a population, and one for a population whoever receives, for recipients
+may pool what they got; in one measure, and never raised: ρ of zero-concentrated
 differential privacy, or ε of pure differential privacy. Releases add up: ρ to ρ, ε to ε; ε in a budget of ρ counts as
 ε² / 2. What is asked for is checked before any noise is drawn and written down before the release is published, so a
 command that is killed in between has spent and shown nothing, never the other way round.
@@ -35,6 +36,9 @@ _GRANT, _SPEND = "grant", "spend"
 _FIELDS: Final = {"seq", "at", "kind", "agreement", "population", "measure", "amount", "release", "previous", "hash"}
 
 
+EVERYBODY: Final = "*"  # stands for all agreements
+
+
 class Measure(StrEnum):
     """What a privacy loss is measured in."""
 
@@ -44,7 +48,7 @@ class Measure(StrEnum):
 
 @dataclass(frozen=True)
 class Account:
-    """Whose data are told to whom: the persons of a population to the recipient of an agreement."""
+    """Whose data are told to whom: the persons of a population to an agreement's recipient, or to ``EVERYBODY``."""
 
     agreement: str
     population: str
@@ -102,14 +106,14 @@ class BudgetLedger:
         return len(self._entries)
 
     def balance(self, account: Account) -> Balance | None:
-        """Return what was granted and spent; None where nothing was granted."""
-        key = (account.agreement, account.population)
-        mine = [entry for entry in self._entries if (entry["agreement"], entry["population"]) == key]
-        grants = [entry for entry in mine if entry["kind"] == _GRANT]
+        """Return what was granted and spent, ``EVERYBODY``'s over all agreements; None where nothing was granted."""
+        about = [entry for entry in self._entries if entry["population"] == account.population]
+        grants = [e for e in about if e["kind"] == _GRANT and e["agreement"] == account.agreement]
         if not grants:
             return None
         measure = Measure(grants[0]["measure"])
-        losses = [Loss(Measure(e["measure"]), Fraction(e["amount"])) for e in mine if e["kind"] == _SPEND]
+        spends = [e for e in about if e["kind"] == _SPEND and account.agreement in (e["agreement"], EVERYBODY)]
+        losses = [Loss(Measure(e["measure"]), Fraction(e["amount"])) for e in spends]
         spent = sum((loss.within(measure) for loss in losses), start=Fraction(0))
         return Balance(measure, Fraction(grants[0]["amount"]), spent)
 
@@ -131,10 +135,17 @@ class BudgetLedger:
         """Refuse a loss that the budget has no room for.
 
         Raises:
-            PrivacyError: WB-E-075 when nothing was granted, or too little is left.
+            PrivacyError: WB-E-075 when nothing was granted to the agreement, or too little is left to it or to the
+                population.
         """
+        for one in (account, Account(EVERYBODY, account.population)):
+            self._check_one(one, loss)
+
+    def _check_one(self, account: Account, loss: Loss) -> None:
         found = self.balance(account)
         place = f"agreement {account.agreement} · population {account.population}"
+        if found is None and account.agreement == EVERYBODY:
+            return
         if found is None:
             raise PrivacyError("WB-E-075", "No privacy budget was granted.", place,
                                todo="Grant one with --budget-limit")
@@ -150,6 +161,8 @@ class BudgetLedger:
         Raises:
             PrivacyError: WB-E-075 as ``check`` says.
         """
+        if account.agreement == EVERYBODY:
+            raise PrivacyError("WB-E-075", "A release leaves under one agreement, not under all of them.")
         self.check(account, loss)
         self._add(_SPEND, account, loss, release)
 

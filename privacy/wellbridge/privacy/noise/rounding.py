@@ -25,7 +25,7 @@ from wellbridge.privacy.tables.sums import Floats, Ints, Links
 from wellbridge.schemas.errors import PrivacyError
 
 MOST_STEPS: Final = 2
-MOST_CELLS: Final = 50_000
+MOST_CELLS: Final = 300_000  # a whole state, 231,000 cells, takes three to five minutes
 _EXACT_CELLS: Final = 10_000  # 8,000 cells take 3 CPU-s; of larger tables one within the gap is taken
 _GAP: Final = 0.005
 _NODES: Final = 2_000
@@ -81,16 +81,18 @@ def controlled_rounding(values: Ints, links: Links, *, base: int, most_cells: in
         raise PrivacyError("WB-E-044", f"The base of rounding is below {LEAST_MIN_CELL}.", "setting base")
     if (values < 0).any() or links.residuals(values).any():
         raise PrivacyError("WB-E-046", "The counts of a table are negative, or its margins are not their sums.")
+    found = None
     if len(values) <= most_cells:
-        for steps in range(MOST_STEPS + 1):
-            found = _nearest(values, links, base, steps)
-            if found is not None:
-                return found
-    return _random(values, links, base)
+        try:
+            tries = (_nearest(values, links, base, steps) for steps in range(MOST_STEPS + 1))
+            found = next((one for one in tries if one is not None), None)
+        except PrivacyError:
+            found = None  # the solver gave up: neither a table nor a proof that there is none
+    return found or _random(values, links, base)
 
 
 def _nearest(values: Ints, links: Links, base: int, steps: int) -> Rounded | None:
-    """Return the nearest table within ``steps`` of the neighbours; None where none exists or none was found.
+    """Return the nearest table within ``steps`` of the neighbours; None where none exists.
 
     Unknown are, for each cell, whether it goes up to the next multiple, and how many further up or down.
     """
@@ -126,20 +128,15 @@ def _solved(
 ) -> tuple[Floats, float, bool] | None:
     """Return the columns, a bound below which no cost can be, and whether it was reached."""
     program = Program(matrix, aim, aim, lower, upper, cost, presolve=True)
-    given_up, found, bound = False, None, 0.0
     gap = 0.0 if len(cost) <= _EXACT_CELLS else _GAP
-    try:
+    found = program.solve()
+    bound = 0.0 if found is None else found.objective
+    if found is not None and len(found.fractional):
+        program.make_whole(gap=gap, nodes=_NODES)
         found = program.solve()
-        if found is not None:
-            bound = found.objective
-        if found is not None and len(found.fractional):
-            program.make_whole(gap=gap, nodes=_NODES)
-            found = program.solve()
-            if found is not None and not gap:
-                bound = max(bound, found.bound)
-    except PrivacyError:
-        given_up = True  # neither a table nor a proof that there is none within the limit
-    if given_up or found is None:
+        if found is not None and not gap:
+            bound = max(bound, found.bound)
+    if found is None:
         return None
     return found.columns, bound, found.objective - bound < 1 - WHOLE  # costs are whole
 
