@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from privacy.tables.independent_judge import Judge
@@ -29,6 +30,7 @@ from wellbridge.privacy.tables.certificate import (
     table_bytes,
     write_release,
 )
+from wellbridge.privacy.tables.linked import Need
 from wellbridge.privacy.tables.protection import ProtectedTable
 from wellbridge.privacy.tables.suppress import EXACT, QUICK
 from wellbridge.privacy.tables.verifier import verify
@@ -89,6 +91,15 @@ def test_every_certificate_verifies_and_is_true(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", [87, 125, 153])
 def test_completions_are_found_where_others_must_move_further_than_the_cell_itself(seed: int, tmp_path: Path) -> None:
     found = sample(seed).protected(EXACT)
+    assert found is not None
+    write_release(found, tmp_path / "out")
+
+
+def test_a_small_cell_that_must_rise_is_not_content_when_the_larger_one_that_goes_with_it_falls(tmp_path: Path) -> None:
+    counts = {("S0", "R0"): 9, ("S1", "R0"): 10, ("S1", "R1"): 1, ("S1", "R2"): 20, ("S2", "R0"): 31, ("S2", "R1"): 9,
+              ("S2", "R2"): 11}
+    rows = pl.DataFrame([(*cell, n) for cell, n in counts.items()], schema=["school", "race", "n"], orient="row")
+    found = Sample(rows, (("school",), ("race",)), 10, Need.STRONG).protected(EXACT)
     assert found is not None
     write_release(found, tmp_path / "out")
 

@@ -67,7 +67,10 @@ def audit(published: Published, *, min_cell: int, is_strong: bool, targets: Bool
     # Cells of one unit can have different counts, and the tightest bound holds for all of them.
     np.minimum(units.up, units.rise, out=units.up)
     np.minimum(units.down, units.fall, out=units.down)
-    proof = Proof(units, either=(units.up == 1) & (units.down == 1))
+    # One of the two will do, but not where a small cell must rise: another cell of its unit could ask to fall.
+    small = units.of[np.flatnonzero(task.hidden & (task.up > 0) & (values < (min_cell if is_strong else 0)))]
+    is_small = np.isin(np.arange(len(units)), small)
+    proof = Proof(units, either=(units.up == 1) & (units.down == 1) & ~is_small)
     _move(units, proof)
     size = len(values)
     moves = as_matrix(units, proof.moves, size)
