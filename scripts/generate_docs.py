@@ -169,6 +169,7 @@ def index() -> str:
         "- [Indicators](indicators.md): area-level figures, how they are estimated\n"
         "- [Extracts](extracts.md): what leaves, under which agreement, and how it is protected\n"
         "- [Record files](privacy-records.md): `privacy assess` and `anonymize` on any file, definitions and sources\n"
+        "- [Tables](privacy-tables.md): `privacy protect`, `attack`, `verify`, promises and the form of certificates\n"
         "- [Noise](privacy-noise.md): `privacy perturb`, tables with noise, rounded, private, or in ranges\n"
         "- [Synthetic district](synth.md): what `wellbridge synth` makes, and the truth beside it\n"
         "- [Measures](measures.md): what is measured, of whom, from what\n"
