@@ -73,6 +73,16 @@ def test_the_release_and_the_auditors_certificate_of_a_state_table_verify(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["T3", "T4"])
+def test_completions_are_found_for_every_blank_of_a_large_table_under_the_strong_need(
+    name: str, tmp_path: Path
+) -> None:
+    table, _ = found(name, Need.STRONG)
+    public = write_release(table, tmp_path / "out")
+    assert verify(tmp_path / "out", sealed_certificate(table, public)) == []
+
+
+@pytest.mark.slow
 def test_a_whole_state_is_protected_and_verified_in_a_moment_weak(tmp_path: Path) -> None:
     whole_state(Need.WEAK, 7_276, tmp_path)
 

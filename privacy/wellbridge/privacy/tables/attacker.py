@@ -40,7 +40,12 @@ class Ranges:
     greatest: Ints
 
 
-def attack(published: Published, cells: Bools, *, enough: Ranges | None = None) -> Ranges:
+Witness = tuple[Ints, Ints]  # numbers of hidden cells, and counts of them that fit all that is published
+
+
+def attack(
+    published: Published, cells: Bools, *, enough: Ranges | None = None, witnesses: list[Witness] | None = None
+) -> Ranges:
     """Find the range of each of the ``cells``.
 
     Args:
@@ -48,6 +53,7 @@ def attack(published: Published, cells: Bools, *, enough: Ranges | None = None) 
         cells: which hidden cells to attack.
         enough: a range of each cell that is wide enough; a cell seen to reach it is not pursued further, which
             spares most programs. Without it all ranges are exact.
+        witnesses: what shows the ends of the ranges is added here.
 
     Returns:
         Ranges of whole numbers; a cell that is not attacked has the range known before.
@@ -57,12 +63,13 @@ def attack(published: Published, cells: Bools, *, enough: Ranges | None = None) 
     component = published.links.components(published.hidden)
     for number in np.unique(component[cells & published.hidden]):
         mine = component == number
-        _attack_component(published, mine, cells & mine, enough, least, greatest)
+        _attack_component(published, mine, cells & mine, enough, least, greatest, witnesses)
     return Ranges(least, greatest)
 
 
 def _attack_component(
-    published: Published, mine: Bools, cells: Bools, enough: Ranges | None, least: Ints, greatest: Ints
+    published: Published, mine: Bools, cells: Bools, enough: Ranges | None, least: Ints, greatest: Ints,
+    witnesses: list[Witness] | None,
 ) -> None:
     numbers = np.flatnonzero(mine)
     seen_low, seen_high = np.full(len(numbers), UNBOUNDED), np.full(len(numbers), -1)
@@ -78,6 +85,8 @@ def _attack_component(
             program.price(one, np.zeros(1))
             if found is None:
                 raise ArithmeticError("the published cells contradict each other")
+            if witnesses is not None:
+                witnesses.append((numbers, found))
             np.minimum(seen_low, found, out=seen_low)
             np.maximum(seen_high, found, out=seen_high)
         least[cell] = seen_low[place]

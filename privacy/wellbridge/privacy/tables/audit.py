@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from scipy.sparse import csc_matrix
 
-from wellbridge.privacy.tables.attacker import Published, attack
+from wellbridge.privacy.tables.attacker import Published, Witness, attack
 from wellbridge.privacy.tables.merged import Units, merged
 from wellbridge.privacy.tables.moves import Task
 from wellbridge.privacy.tables.program import Program, Solution, chosen_rows
@@ -151,9 +151,26 @@ def _ranged(
     if not is_open.all():
         doubtful: Bools = np.zeros_like(published.hidden)
         doubtful[cells[~is_open]] = True
-        exact = attack(published, doubtful)
+        witnesses: list[Witness] = []
+        exact = attack(published, doubtful, witnesses=witnesses)
+        enough = min_cell if is_strong else 0
+        completions = _widened(completions, np.flatnonzero(~is_open), cells, witnesses, enough)
         least = np.where(is_open, least, exact.least[cells])
         greatest = np.where(is_open, greatest, exact.greatest[cells])
     pinned = attacked & (least == greatest)
     small = attacked & ~pinned & (greatest < min_cell)
     return Audit(cells, completions, least, greatest, cells[pinned], cells[small] if is_strong else cells[:0])
+
+
+def _widened(completions: Ints, doubtful: Ints, cells: Ints, witnesses: list[Witness], enough: int) -> Ints:
+    """Add the completions by which the exact attack showed cells to be open that the others leave in doubt."""
+    least, greatest = completions.min(axis=0), completions.max(axis=0)
+    added = [completions]
+    for numbers, counts in witnesses:
+        filled = completions[0].copy()
+        filled[np.searchsorted(cells, numbers)] = counts
+        is_open = (least < greatest) & (greatest >= enough)
+        if ((filled < least) | (filled > greatest))[doubtful][~is_open[doubtful]].any():
+            added.append(filled[None, :])
+            least, greatest = np.minimum(least, filled), np.maximum(greatest, filled)
+    return np.vstack(added)
