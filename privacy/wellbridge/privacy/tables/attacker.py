@@ -7,11 +7,14 @@ published with a hidden cell. Nothing of the truth enters but the published cell
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from wellbridge.privacy.tables.program import Program, chosen_rows
 from wellbridge.privacy.tables.sums import UNBOUNDED, Bools, Floats, Ints, Links
+
+_LARGE: Final = 5_000  # hidden cells that hang together
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,7 @@ class Ranges:
     greatest: Ints
 
 
-Witness = tuple[Ints, Ints]  # numbers of hidden cells, and counts of them that fit all that is published
-
-
-def attack(
-    published: Published, cells: Bools, *, enough: Ranges | None = None, witnesses: list[Witness] | None = None
-) -> Ranges:
+def attack(published: Published, cells: Bools, *, enough: Ranges | None = None) -> Ranges:
     """Find the range of each of the ``cells``.
 
     Args:
@@ -53,7 +51,6 @@ def attack(
         cells: which hidden cells to attack.
         enough: a range of each cell that is wide enough; a cell seen to reach it is not pursued further, which
             spares most programs. Without it all ranges are exact.
-        witnesses: what shows the ends of the ranges is added here.
 
     Returns:
         Ranges of whole numbers; a cell that is not attacked has the range known before.
@@ -63,13 +60,12 @@ def attack(
     component = published.links.components(published.hidden)
     for number in np.unique(component[cells & published.hidden]):
         mine = component == number
-        _attack_component(published, mine, cells & mine, enough, least, greatest, witnesses)
+        _attack_component(published, mine, cells & mine, enough, least, greatest)
     return Ranges(least, greatest)
 
 
 def _attack_component(
-    published: Published, mine: Bools, cells: Bools, enough: Ranges | None, least: Ints, greatest: Ints,
-    witnesses: list[Witness] | None,
+    published: Published, mine: Bools, cells: Bools, enough: Ranges | None, least: Ints, greatest: Ints
 ) -> None:
     numbers = np.flatnonzero(mine)
     seen_low, seen_high = np.full(len(numbers), UNBOUNDED), np.full(len(numbers), -1)
@@ -85,8 +81,6 @@ def _attack_component(
             program.price(one, np.zeros(1))
             if found is None:
                 raise ArithmeticError("the published cells contradict each other")
-            if witnesses is not None:
-                witnesses.append((numbers, found))
             np.minimum(seen_low, found, out=seen_low)
             np.maximum(seen_high, found, out=seen_high)
         least[cell] = seen_low[place]
@@ -111,4 +105,6 @@ def _box(published: Published, mine: Bools) -> Program:
     outside = np.where(published.hidden, 0, published.shown)
     known = -links.residuals(outside)[rows].astype(np.float64)
     upper: Floats = np.minimum(published.upper[mine], _lid(published)).astype(np.float64)
-    return Program(matrix, known, known, published.lower[mine].astype(np.float64), upper, np.zeros(len(numbers)))
+    lower = published.lower[mine].astype(np.float64)
+    # A large system is answered sooner from nothing than from the last answer.
+    return Program(matrix, known, known, lower, upper, np.zeros(len(numbers)), presolve=len(numbers) > _LARGE)

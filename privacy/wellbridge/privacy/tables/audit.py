@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.sparse import csc_matrix
 
-from wellbridge.privacy.tables.attacker import Published, Witness, attack
+from wellbridge.privacy.tables.attacker import Published, attack
 from wellbridge.privacy.tables.merged import Units, merged
 from wellbridge.privacy.tables.moves import Task
-from wellbridge.privacy.tables.program import Program, Solution, chosen_rows
+from wellbridge.privacy.tables.program import Program, chosen_rows
 from wellbridge.privacy.tables.proof import Proof, as_matrix
 from wellbridge.privacy.tables.repair import Repairer
 from wellbridge.privacy.tables.sums import Bools, Floats, Ints
@@ -61,7 +60,8 @@ def audit(published: Published, *, min_cell: int, is_strong: bool, targets: Bool
     cells = np.flatnonzero(published.hidden)
     attacked = published.hidden if targets is None else targets & published.hidden
     values = np.where(published.hidden, 0, published.shown)
-    values[cells] = _first_completion(published, cells)
+    completer = _Completer(published, cells)
+    values[cells] = completer.first()
     task = _task(published, attacked, values, min_cell if is_strong else 0)
     units = merged(task)
     # Cells of one unit can have different counts, and the tightest bound holds for all of them.
@@ -75,61 +75,72 @@ def audit(published: Published, *, min_cell: int, is_strong: bool, targets: Bool
     size = len(values)
     moves = as_matrix(units, proof.moves, size)
     completions = np.vstack([values[cells], values[cells] + moves[:, cells].toarray()])
-    least, greatest = completions.min(axis=0), completions.max(axis=0)
-    return _ranged(published, attacked[cells], completions, least, greatest, min_cell, is_strong=is_strong)
+    completions = _challenged(completer, completions, attacked[cells], min_cell if is_strong else 0)
+    return _ranged(published, attacked[cells], completions, min_cell, is_strong=is_strong)
 
 
-def _first_completion(published: Published, cells: Ints) -> Ints:
-    matrix, rows = chosen_rows(published.links.matrix(len(published.hidden)).tocsc(), cells)
-    residual = published.links.residuals(np.where(published.hidden, 0, published.shown))
-    touched = np.zeros(len(residual), dtype=np.bool_)
-    touched[rows] = True
-    if residual[~touched].any():
-        raise PrivacyError("WB-E-046", "The margins of a table are not the sums of its cells.")
-    known = -residual[rows].astype(np.float64)
-    upper = published.upper[cells].astype(np.float64)
-    # Zeros are mostly shown, so hidden counts are mostly more; and from there they can move either way.
-    for least in (np.minimum(published.lower[cells] + 1, published.upper[cells]), published.lower[cells]):
-        program = Program(matrix, known, known, least.astype(np.float64), upper, np.zeros(len(cells)), presolve=True)
-        found = program.solve()
-        whole = None if found is None else _whole_completion(program, found, matrix, least, upper)
-        if whole is not None:
-            return whole
-    raise PrivacyError("WB-E-046", "The published cells contradict each other.")
+class _Completer:
+    """Fills the hidden cells so that all sums hold, one of them as asked."""
 
+    def __init__(self, published: Published, cells: Ints) -> None:
+        self._matrix, rows = chosen_rows(published.links.matrix(len(published.hidden)).tocsc(), cells)
+        residual = published.links.residuals(np.where(published.hidden, 0, published.shown))
+        touched = np.zeros(len(residual), dtype=np.bool_)
+        touched[rows] = True
+        if residual[~touched].any():
+            raise PrivacyError("WB-E-046", "The margins of a table are not the sums of its cells.")
+        known = -residual[rows].astype(np.float64)
+        self._lower, self._upper = (bound[cells].astype(np.float64) for bound in (published.lower, published.upper))
+        self._every = np.arange(len(cells))
+        self._program = Program(
+            self._matrix, known, known, self._lower, self._upper, np.zeros(len(cells)), presolve=True
+        )
 
-def _whole_completion(
-    program: Program, found: Solution, matrix: csc_matrix, least: Ints, upper: Floats
-) -> Ints | None:
-    """Make a completion whole: what is near a fraction is searched again, the rest stays; else everything is."""
-    broken = found.fractional
-    if not len(broken):
-        return found.whole()
-    by_row = matrix.tocsr()
-    near = broken
-    for _ in range(_NEAR):
-        near = np.unique(by_row[np.unique(matrix[:, near].indices)].indices)
-    still = np.setdiff1d(np.arange(matrix.shape[1]), near)
-    fixed = np.rint(found.columns[still])
-    program.bound(still, fixed, fixed)
-    whole = program.solve_whole()
-    if whole is None:
-        program.bound(still, least[still].astype(np.float64), upper[still])
-        whole = program.solve_whole()
-    return whole
+    def first(self) -> Ints:
+        """Return a completion.
+
+        Zeros are mostly shown, so hidden counts are mostly more; and from there they can move either way.
+        """
+        found = self._complete(np.minimum(self._lower + 1, self._upper), self._upper)
+        if found is None:
+            found = self._complete(self._lower, self._upper)
+        if found is None:
+            raise PrivacyError("WB-E-046", "The published cells contradict each other.")
+        return found
+
+    def other(self, place: int, *, above: int | None = None, below: int | None = None) -> Ints | None:
+        """Return a completion with one cell at least ``above`` or at most ``below``; None where there is none."""
+        lower, upper = self._lower.copy(), self._upper.copy()
+        if above is not None:
+            lower[place] = above
+        if below is not None:
+            upper[place] = below
+        return self._complete(lower, upper) if lower[place] <= upper[place] else None
+
+    def _complete(self, lower: Floats, upper: Floats) -> Ints | None:
+        self._program.bound(self._every, lower, upper)
+        found = self._program.solve()
+        if found is None or not len(found.fractional):
+            return None if found is None else found.whole()
+        # What is near a fraction is searched again in whole numbers, the rest stays; else everything is searched.
+        by_row, near = self._matrix.tocsr(), found.fractional
+        for _ in range(_NEAR):
+            near = np.unique(by_row[np.unique(self._matrix[:, near].indices)].indices)
+        still = np.setdiff1d(self._every, near)
+        fixed = np.rint(found.columns[still])
+        self._program.bound(still, fixed, fixed)
+        whole = self._program.solve_whole()
+        if whole is None:
+            self._program.bound(still, lower[still], upper[still])
+            whole = self._program.solve_whole()
+        return whole
 
 
 def _move(units: Units, proof: Proof) -> None:
     """Move every unit as far as it should go, many at once and then one by one."""
-    every, repairer = np.ones(len(units), dtype=np.bool_), Repairer(units)
+    every = np.ones(len(units), dtype=np.bool_)
     proof.harvest(every)
-    for branch in (False, True):
-        for unit in proof.left:
-            for rising in (True, False):
-                needed = (proof.up if rising else proof.down)[unit] > 0
-                move = repairer.move(every, int(unit), rising=rising, branch=branch) if needed else None
-                if move is not None:
-                    proof.take(*move)
+    Repairer(units).prove(proof, every)
 
 
 def _task(published: Published, attacked: Bools, values: Ints, enough: int) -> Task:
@@ -141,36 +152,36 @@ def _task(published: Published, attacked: Bools, values: Ints, enough: int) -> T
                 np.full(len(values), np.inf))
 
 
+def _challenged(completer: _Completer, completions: Ints, attacked: Bools, enough: int) -> Ints:
+    """Add completions for the attacked cells that the others leave in doubt, cell by cell."""
+    for place in np.flatnonzero(attacked):
+        counts = completions[:, place]
+        if counts.max() < enough:
+            found = completer.other(int(place), above=enough)
+        elif counts.min() == counts.max():
+            found = completer.other(int(place), above=int(counts[0]) + 1)
+            if found is None:
+                found = completer.other(int(place), below=int(counts[0]) - 1)
+        else:
+            continue
+        if found is not None:
+            completions = np.vstack([completions, found])
+    return completions
+
+
 def _ranged(
-    published: Published, attacked: Bools, completions: Ints, least: Ints, greatest: Ints, min_cell: int, *,
-    is_strong: bool,
+    published: Published, attacked: Bools, completions: Ints, min_cell: int, *, is_strong: bool
 ) -> Audit:
     """Find the exact range of what the completions do not show to be open."""
     cells = np.flatnonzero(published.hidden)
+    least, greatest = completions.min(axis=0), completions.max(axis=0)
     is_open = ~attacked | ((least < greatest) & ((greatest >= min_cell) | (not is_strong)))
     if not is_open.all():
         doubtful: Bools = np.zeros_like(published.hidden)
         doubtful[cells[~is_open]] = True
-        witnesses: list[Witness] = []
-        exact = attack(published, doubtful, witnesses=witnesses)
-        enough = min_cell if is_strong else 0
-        completions = _widened(completions, np.flatnonzero(~is_open), cells, witnesses, enough)
+        exact = attack(published, doubtful)
         least = np.where(is_open, least, exact.least[cells])
         greatest = np.where(is_open, greatest, exact.greatest[cells])
     pinned = attacked & (least == greatest)
     small = attacked & ~pinned & (greatest < min_cell)
     return Audit(cells, completions, least, greatest, cells[pinned], cells[small] if is_strong else cells[:0])
-
-
-def _widened(completions: Ints, doubtful: Ints, cells: Ints, witnesses: list[Witness], enough: int) -> Ints:
-    """Add the completions by which the exact attack showed cells to be open that the others leave in doubt."""
-    least, greatest = completions.min(axis=0), completions.max(axis=0)
-    added = [completions]
-    for numbers, counts in witnesses:
-        filled = completions[0].copy()
-        filled[np.searchsorted(cells, numbers)] = counts
-        is_open = (least < greatest) & (greatest >= enough)
-        if ((filled < least) | (filled > greatest))[doubtful][~is_open[doubtful]].any():
-            added.append(filled[None, :])
-            least, greatest = np.minimum(least, filled), np.maximum(greatest, filled)
-    return np.vstack(added)

@@ -29,6 +29,7 @@ from wellbridge.privacy.tables.audit import Audit, audit
 from wellbridge.privacy.tables.joint import ReleasedTable, attack_together, released
 from wellbridge.privacy.tables.linked import Need
 from wellbridge.privacy.tables.margins import Axis
+from wellbridge.privacy.tables.moves import enough_of, shown_by
 from wellbridge.privacy.tables.protection import ProtectedTable
 from wellbridge.privacy.tables.verifier import FORMAT, SEALED, verify
 from wellbridge.schemas.errors import ConfigurationError, PrivacyError, SourceError
@@ -52,21 +53,29 @@ def attacked(found: ProtectedTable) -> Audit:
 
 def public_certificate(found: ProtectedTable, content: bytes, seen: Audit) -> dict[str, Any]:
     """Return the certificate that goes with the release."""
-    moves = csr_matrix(seen.completions[1:] - seen.completions[0])
+    base = seen.completions[0]
+    moves = csr_matrix(seen.completions[1:] - base)
+    # Of a hidden cell two counts are shown, and where the need is strong one that could be printed.
+    rises = np.where(base < found.min_cell, found.min_cell - base, 0) if found.need is Need.STRONG else 0 * base
+    is_other = moves.copy()
+    is_other.data = (moves.data >= rises[moves.indices]) | (rises[moves.indices] == 0)
+    is_other.eliminate_zeros()
+    moves = moves[enough_of(is_other, np.diff(moves.indptr))]
     return {
         "format": FORMAT, "file": TABLE, "sha256": hashlib.sha256(content).hexdigest(), "count": found.count,
         "min_cell": found.min_cell, "need": str(found.need), "axes": [_axis(axis) for axis in found.grid.axes],
-        "base": seen.completions[0].tolist(), "moves": _moves(moves),
+        "base": base.tolist(), "moves": _moves(moves),
     }
 
 
 def sealed_certificate(found: ProtectedTable, public: dict[str, Any]) -> dict[str, Any]:
     """Return the certificate for auditors who may see the true table."""
     hidden = np.flatnonzero(found.found.hidden)
+    moves, up, down = found.found.moves[:, hidden].tocsr(), found.task.up[hidden], found.task.down[hidden]
     digest = hashlib.sha256(json.dumps(public, sort_keys=True).encode()).hexdigest()
     return {
         "format": SEALED, "certificate": digest, "base": found.task.values[hidden].tolist(),
-        "moves": _moves(found.found.moves[:, hidden].tocsr()),
+        "moves": _moves(moves[enough_of(shown_by(moves, up, down), np.diff(moves.indptr))]),
         "secondary": int(found.secondary), "optimal": found.found.is_optimal, "lower_bound": found.found.lower_bound,
     }
 

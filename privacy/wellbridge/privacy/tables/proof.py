@@ -50,6 +50,10 @@ class Proof:
         """Units that no move proves yet."""
         return np.flatnonzero((self.up > 0) | (self.down > 0))
 
+    def needs(self, unit: int, *, rising: bool) -> bool:
+        """Whether a unit's move up, or down, is still to be found."""
+        return bool((self.up if rising else self.down)[unit] > 0)
+
     def restrict(self, hidden: Bools) -> None:
         """Forget the moves that need a unit which is no longer hidden."""
         kept = [move for move in self.moves if hidden[move[0]].all()]

@@ -7,7 +7,7 @@ sums leave the unit no room but through units outside the pattern, so one of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,15 +16,24 @@ from scipy.sparse import csc_matrix, csr_matrix, hstack
 from wellbridge.privacy.tables.merged import Units
 from wellbridge.privacy.tables.pattern import Cut
 from wellbridge.privacy.tables.program import WHOLE, Program, Solution, chosen_rows
-from wellbridge.privacy.tables.proof import Move, whole_move
+from wellbridge.privacy.tables.proof import Move, Proof, whole_move
 from wellbridge.privacy.tables.sums import UNBOUNDED, Bools, Floats, Ints
 
 # Units looked at: hidden ones, and any. A move that needs more of them is looked for with the next.
 _REACH: Final = ((1_000, 300), (4_000, 1_500), (1 << 30, 1 << 30))
-_REACH_FREE: Final = (600, 6_000)  # hidden units among which a free move is looked for
-_REACH_BRANCH: Final = (300, 1_500)  # the same where whole numbers are hard to find
 _HIDDEN_COST: Final = 1e-4  # of moving what is hidden already: not nothing, so that moves stay short
 _TINY: Final = 1e-7
+
+
+class Effort(NamedTuple):
+    """How hard to look for one move: among how many hidden units, and whether to search on for whole numbers."""
+
+    reach: int
+    branch: bool = False
+
+
+# From quick to dear: few are left for the last.
+EFFORTS: Final = (Effort(600), Effort(6_000), Effort(300, branch=True), Effort(1_500, branch=True))
 
 
 class Mend(NamedTuple):
@@ -87,22 +96,20 @@ class Repairer:
             if len(units) == len(self._units):
                 return
 
-    def move(self, hidden: Bools, unit: int, *, rising: bool, branch: bool = False) -> Move | None:
-        """Return a move of hidden units that takes a unit as far as it must; None where none is found.
+    def prove(self, proof: Proof, hidden: Bools, *, efforts: Sequence[Effort] = EFFORTS) -> None:
+        """Look for moves of the units that are still unproved, one by one, first near and last far."""
+        for effort in efforts:
+            for unit in proof.left:
+                for rising in (True, False):
+                    if proof.needs(unit, rising=rising):
+                        self.prove_one(proof, hidden, int(unit), rising=rising, effort=effort)
 
-        Args:
-            branch: search on where whole numbers are hard to find.
-        """
-        before = 0
-        for reach in _REACH_BRANCH if branch else _REACH_FREE:
-            units = self._near(unit, reach, hidden)
-            if len(units) == before:
-                break
-            before = len(units)
-            found = self._move_among(units, unit, rising=rising, branch=branch)
-            if found is not None:
-                return found
-        return None
+    def prove_one(self, proof: Proof, hidden: Bools, unit: int, *, rising: bool, effort: Effort) -> None:
+        """Look for a move of hidden units that takes a unit as far as it must, and use it."""
+        units = self._near(unit, effort.reach, hidden)
+        found = self._move_among(units, unit, rising=rising, branch=effort.branch)
+        if found is not None:
+            proof.take(*found)
 
     def _move_among(self, units: Ints, unit: int, *, rising: bool, branch: bool) -> Move | None:
         need = self._need(unit, rising=rising)

@@ -17,7 +17,7 @@ from wellbridge.privacy.tables.merged import Units, merged
 from wellbridge.privacy.tables.moves import Suppression, Task
 from wellbridge.privacy.tables.pattern import Cut, Pattern
 from wellbridge.privacy.tables.proof import Proof, as_matrix
-from wellbridge.privacy.tables.repair import Repairer
+from wellbridge.privacy.tables.repair import EFFORTS, Repairer
 from wellbridge.privacy.tables.sums import Bools, Ints
 
 # Measured on the state tables: up to this many units the optimum is found in seconds, beyond it may take minutes.
@@ -96,42 +96,26 @@ class _Search:
             self.is_optimal = is_cheapest
             if number == self.effort.rounds - 1 or len(self.proof.left) > _MANY:
                 break
-            cuts, is_mended = self._cuts()
+            cuts = self._cuts()
             if not len(self.proof.left):
                 return self.proof.left
-            if not cuts or not is_mended:
+            if not cuts:
                 break
             self.pattern.add(cuts)
         return self._mended()
 
-    def _cuts(self) -> tuple[list[Cut], bool]:
-        """Return what the proposal breaks, and whether it is known of every bare unit why it is bare."""
-        cuts: list[Cut] = []
-        for unit, rising in self._bare():
-            if self._is_proved(unit, rising=rising):
-                continue
-            cut = self.repairer.reason(self.hidden, unit, rising=rising)
-            if cut is not None:
-                cuts.append(cut)
-            elif not self._is_proved(unit, rising=rising, branch=True):
-                return cuts, False
-        return cuts, True
+    def _cuts(self) -> list[Cut]:
+        """Prove what harvesting left; return what the proposal breaks where that cannot be."""
+        self.repairer.prove(self.proof, self.hidden, efforts=EFFORTS[:2])
+        reasons = [self.repairer.reason(self.hidden, unit, rising=rising) for unit, rising in self._bare()]
+        cuts = [cut for cut in reasons if cut is not None]
+        if not cuts:
+            self.repairer.prove(self.proof, self.hidden, efforts=EFFORTS[2:])
+        return cuts
 
     def _bare(self) -> list[tuple[int, bool]]:
         both = [(int(unit), rising) for unit in self.proof.left for rising in (True, False)]
-        return [(unit, rising) for unit, rising in both if self._needs(unit, rising=rising)]
-
-    def _needs(self, unit: int, *, rising: bool) -> bool:
-        return bool((self.proof.up if rising else self.proof.down)[unit] > 0)
-
-    def _is_proved(self, unit: int, *, rising: bool, branch: bool = False) -> bool:
-        """Whether the pattern protects a unit in one direction; a move found on the way is used."""
-        if not self._needs(unit, rising=rising):
-            return True  # by the move of another
-        move = self.repairer.move(self.hidden, unit, rising=rising, branch=branch)
-        if move is not None:
-            self.proof.take(*move)
-        return move is not None
+        return [(unit, rising) for unit, rising in both if self.proof.needs(unit, rising=rising)]
 
     def _mended(self) -> Ints:
         """Hide what protects the units that are still bare; return those that cannot be protected."""
@@ -140,8 +124,9 @@ class _Search:
                 break
             if len(self.proof.left) > _FEW:
                 self.proof.harvest(self.hidden)
+        self.repairer.prove(self.proof, self.hidden)
         for unit, rising in self._bare():
-            if not self._is_proved(unit, rising=rising) and not self._is_proved(unit, rising=rising, branch=True):
+            if self.proof.needs(unit, rising=rising):
                 self._mend(unit, rising=rising, branch=True)
         self._unhide()
         return self.proof.left
@@ -150,7 +135,7 @@ class _Search:
         """Mend every bare unit once; return whether some are bare still though something was hidden for all."""
         is_possible = True
         for unit, rising in self._bare():
-            if self._needs(unit, rising=rising):
+            if self.proof.needs(unit, rising=rising):
                 is_possible &= self._mend(unit, rising=rising)
         return is_possible and len(self.proof.left) > 0
 
