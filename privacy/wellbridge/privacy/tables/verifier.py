@@ -48,8 +48,7 @@ def _violations(certificate: Json, text: str, sealed: Json | None) -> list[str]:
     found = [problem for axis in certificate["axes"] for problem in _axis_problems(axis)]
     if found or certificate["need"] not in ("weak", "strong") or type(least) is not int or least < 3:
         return found or ["certificate.json: its limits are not known"]
-    counts = _counts(certificate, text)
-    if counts is None:
+    if (counts := _counts(certificate, text)) is None:
         return ["the table does not hold every combination of its axes in their order"]
     small = sum(1 for n in counts if n is not None and not (n == 0 or n >= least))
     if small:
@@ -126,12 +125,14 @@ def _adds_up(values: list[int], shape: Shape) -> bool:
         children: dict[int, list[int]] = {}
         for node, parent in enumerate(parents):
             children.setdefault(parent, []).append(node)
-        families = [(parent * step, [node * step for node in members])
-                    for parent, members in children.items() if parent != -1]
-        for start in range(0, len(values), nodes * step):
+        families = [(up * step, [node * step for node in members]) for up, members in children.items() if up != -1]
+        size, block = len(values), nodes * step  # few long runs are added up sooner than many short ones
+        runs = ([(n, n + step, 1) for n in range(0, size, block)] if step * block > size
+                else [(n, size - block + step, block) for n in range(step)])
+        for start, stop, by in runs:
             for total, members in families:
-                parts = [values[start + member:start + member + step] for member in members]
-                if list(map(sum, zip(*parts, strict=True))) != values[start + total:start + total + step]:
+                parts = [values[start + at:stop + at:by] for at in members]
+                if [*map(sum, zip(*parts, strict=True))] != values[start + total:stop + total:by]:
                     return False
     return True
 
