@@ -17,9 +17,10 @@ _CERTIFICATE: Final = "certificate.json"
 
 @click.command("attack")
 @click.argument("paths", type=_PATH, nargs=-1, required=True, metavar="PATH…")
+@click.option("--zeros-known", is_flag=True, help="As a reader who knows that a blank is never zero.")
 @json_option
 @command
-def attack_command(paths: tuple[Path, ...], as_json: bool) -> Exit:
+def attack_command(paths: tuple[Path, ...], zeros_known: bool, as_json: bool) -> Exit:
     """Attack published tables together; exit 18 where a count follows.
 
     A PATH is a release of `privacy protect`, or rates published as ranges: a CSV, or a folder of such. Numbers of
@@ -28,7 +29,7 @@ def attack_command(paths: tuple[Path, ...], as_json: bool) -> Exit:
     started = time.process_time()
     releases = [path for path in paths if (path / _CERTIFICATE).is_file()]
     rates = [file for path in paths if path not in releases for file in _rate_files(path)]
-    facts: dict[str, Any] = {"tables": _together(releases), "rates": _rates(rates)}
+    facts: dict[str, Any] = {"tables": _together(releases, 1 if zeros_known else 0), "rates": _rates(rates)}
     given = facts["tables"]["given_away"] + facts["tables"]["narrowed"] if releases else 0
     given += sum(one["races"]["exact"] + one["races"]["narrowed"] for one in facts["rates"])
     code = Exit.VERIFY if given else Exit.DONE
@@ -51,14 +52,16 @@ def _rate_files(path: Path) -> list[Path]:
     raise SourceError("WB-E-023", "There is nothing that could be attacked.", f"path {path.name}")
 
 
-def _together(folders: list[Path]) -> dict[str, Any] | None:
+def _together(folders: list[Path], blank_least: int) -> dict[str, Any] | None:
     if not folders:
         return None
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from wellbridge.privacy.tables.joint import attack_together, read_release
 
-    return asdict(attack_together([read_release(folder) for folder in folders]))
+    found = [read_release(folder) for folder in folders]
+    known = [replace(one, blank_least=max(one.blank_least, blank_least)) for one in found]
+    return asdict(attack_together(known))
 
 
 def _rates(files: list[Path]) -> list[dict[str, Any]]:

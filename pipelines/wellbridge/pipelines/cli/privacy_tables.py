@@ -22,6 +22,7 @@ _SETTINGS: Final = ("count", "by", "min_cell", "need")
 @click.option("--min-cell", type=int, help="Smallest count that may be shown; 10 where nothing is said.")
 @click.option("--need", type=click.Choice(["weak", "strong"]),
               help="How open a small count must stay; strong where nothing is said.")
+@click.option("--zeros-known", is_flag=True, help="Protect also from a reader who knows that a blank is never zero.")
 @click.option("--effort", type=click.Choice(["exact", "quick"]), help="Look for the optimum, or for a good pattern.")
 @click.option("--policy", type=_FILE, help="Take these settings from a file: by, count, min_cell, need.")
 @click.option("--out", type=_FILE, required=True, help="The folder of the release: the table and its certificate.")
@@ -32,8 +33,8 @@ _SETTINGS: Final = ("count", "by", "min_cell", "need")
 @json_option
 @command
 def protect_command(
-    file: Path, effort: str | None, policy: Path | None, out: Path, after: tuple[Path, ...], sealed: Path | None,
-    key: Path | None, as_json: bool, **given: Any,
+    file: Path, zeros_known: bool, effort: str | None, policy: Path | None, out: Path, after: tuple[Path, ...],
+    sealed: Path | None, key: Path | None, as_json: bool, **given: Any,
 ) -> Exit:
     """Hide the small cells of a table of counts, and the fewest others that would give them away.
 
@@ -61,7 +62,7 @@ def protect_command(
     found = protect(
         rows, by=by, count=wanted["count"], min_cell=10 if wanted["min_cell"] is None else wanted["min_cell"],
         need=Need(wanted["need"] or "strong"),
-        effort={"exact": EXACT, "quick": QUICK, None: None}[effort],
+        effort={"exact": EXACT, "quick": QUICK, None: None}[effort], blank_least=1 if zeros_known else 0,
     )
     cpu_s = time.process_time() - started
     certificate = write_release(found, out, earlier=[read_release(folder) for folder in after])

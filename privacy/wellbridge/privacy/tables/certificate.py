@@ -64,6 +64,7 @@ def public_certificate(found: ProtectedTable, content: bytes, seen: Audit) -> di
     return {
         "format": FORMAT, "file": TABLE, "sha256": hashlib.sha256(content).hexdigest(), "count": found.count,
         "min_cell": found.min_cell, "need": str(found.need), "axes": [_axis(axis) for axis in found.grid.axes],
+        **({"blank_least": found.blank_least} if found.blank_least else {}),
         "base": base.tolist(), "moves": _moves(moves),
     }
 

@@ -59,13 +59,14 @@ class ReleasedAxis:
 
 @dataclass(frozen=True)
 class ReleasedTable:
-    """A release as a reader has it: its axes, and counts in their order, −1 where blank."""
+    """A release as a reader has it: its axes, counts in their order (−1: blank), and what is known of a blank."""
 
     name: str
     axes: tuple[ReleasedAxis, ...]
     counts: Ints
     min_cell: int
     is_strong: bool
+    blank_least: int = 0
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,10 @@ def _released(name: str, certificate: dict[str, Any], lines: list[str]) -> Relea
     counts = np.array([int(end) if end else _BLANK for end in ends], dtype=np.int64)
     if len(counts) != int(np.prod([len(axis.labels) for axis in axes])):
         raise ValueError("rows")
-    return ReleasedTable(name, axes, counts, int(certificate["min_cell"]), certificate["need"] == "strong")
+    return ReleasedTable(
+        name, axes, counts, int(certificate["min_cell"]), certificate["need"] == "strong",
+        int(certificate.get("blank_least", 0)),
+    )
 
 
 def released_rows(
@@ -221,17 +225,16 @@ class _Joined:
         self.agrees = True
         self.shown: Ints = np.full(len(self.sums), _BLANK, dtype=np.int64)
         self.hidden_by_some: Bools = np.zeros(len(self.sums), dtype=np.bool_)
+        self.least: Ints = np.zeros(len(self.sums), dtype=np.int64)
         for release in releases:
             self._place(release, cells)
 
     def published(self) -> Published:
         """Return what a reader of all of them holds."""
         hidden = self.shown == _BLANK
-        nothing = np.zeros(len(self.shown), dtype=np.int64)
-        return Published(
-            np.where(hidden, 0, self.shown), hidden, nothing, np.full(len(hidden), UNBOUNDED, dtype=np.int64),
-            self.sums.links,
-        )
+        unbounded = np.full(len(hidden), UNBOUNDED, dtype=np.int64)
+        lower = np.where(hidden, self.least, 0)
+        return Published(np.where(hidden, 0, self.shown), hidden, lower, unbounded, self.sums.links)
 
     def _place(self, release: ReleasedTable, cells: Ints) -> None:
         at = {axis.columns[0]: _nodes(axis, self._axes[axis.columns[0]]) for axis in release.axes}
@@ -248,12 +251,14 @@ class _Joined:
             more = len(self.sums) - len(self.shown)
             self.shown = np.concatenate([self.shown, np.full(more, _BLANK, dtype=np.int64)])
             self.hidden_by_some = np.concatenate([self.hidden_by_some, np.zeros(more, dtype=np.bool_)])
+            self.least = np.concatenate([self.least, np.zeros(more, dtype=np.int64)])
         place, counts = own.ravel(), release.counts
         is_shown = counts != _BLANK
         before = self.shown[place[is_shown]]
         self.agrees &= bool(((before == _BLANK) | (before == counts[is_shown])).all())
         self.shown[place[is_shown]] = counts[is_shown]
         self.hidden_by_some[place[~is_shown]] = True
+        self.least[place[~is_shown]] = np.maximum(self.least[place[~is_shown]], release.blank_least)
 
 
 def _common(axes: Sequence[ReleasedAxis]) -> ReleasedAxis:

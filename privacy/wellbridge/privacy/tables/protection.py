@@ -52,6 +52,7 @@ class ProtectedTable:
         task, found: what was asked, and the pattern with its proof. Not for release.
         count: the column of counts.
         min_cell, need: what was asked.
+        blank_least: what a reader knows of a hidden count: 1 where it is known that zeros are always shown.
     """
 
     table: pl.DataFrame
@@ -61,6 +62,7 @@ class ProtectedTable:
     count: str
     min_cell: int
     need: Need
+    blank_least: int = 0
 
     @property
     def primary(self) -> int:
@@ -107,7 +109,7 @@ def read_table(path: Path, dimensions: Sequence[Dimension], count: str) -> pl.Da
 
 def protect(
     table: pl.DataFrame, *, by: Sequence[Dimension], count: str, min_cell: int = 10, need: Need = Need.STRONG,
-    effort: Effort | None = None,
+    effort: Effort | None = None, blank_least: int = 0,
 ) -> ProtectedTable:
     """Hide the small cells of a table, and the fewest others without which they could be worked out.
 
@@ -119,6 +121,7 @@ def protect(
         min_cell: smallest count that may be shown.
         need: how uncertain a small cell must stay.
         effort: how long to look for the optimum; as the table's size allows without.
+        blank_least: what a reader knows of a hidden count. Zeros are always shown here; who knows that knows 1.
 
     Raises:
         PrivacyError: WB-E-042 when small cells cannot be protected or nothing but the total could be shown, naming
@@ -133,7 +136,7 @@ def protect(
     found = grid(full, dimensions=names, count=count, hierarchies=hierarchies)
     sums = Sums()
     found.add_relations(sums, sums.add_cells(found.counts).reshape(found.counts.shape))
-    task = _task(sums, min_cell, need)
+    task = _task(sums, min_cell, need, blank_least)
     pattern = suppress(task, effort)
     bare = np.union1d(pattern.failed, unproved(task, pattern))
     if len(bare):
@@ -149,11 +152,11 @@ def protect(
     ordered = full[np.argsort(found.place)]
     hidden = pl.Series(pattern.hidden)
     shown = ordered.with_columns(pl.when(hidden).then(None).otherwise(pl.col(count)).cast(pl.Int64).alias(count))
-    return ProtectedTable(shown, found, task, pattern, count, min_cell, need)
+    return ProtectedTable(shown, found, task, pattern, count, min_cell, need, blank_least)
 
 
 def as_published(
-    table: pl.DataFrame, *, by: Sequence[Dimension], count: str, min_cell: int, need: Need
+    table: pl.DataFrame, *, by: Sequence[Dimension], count: str, min_cell: int, need: Need, blank_least: int = 0
 ) -> ProtectedTable:
     """Take a table that was protected elsewhere: the full cross with margins, the count missing where hidden.
 
@@ -172,10 +175,12 @@ def as_published(
     sums = Sums()
     found.add_relations(sums, sums.add_cells(counts.fill_null(0).cast(pl.Int64).to_numpy()).reshape(found.counts.shape))
     hidden: Bools = counts.is_null().to_numpy()
-    task = replace(_task(sums, min_cell, need), hidden=hidden)
+    lower = np.where(hidden, blank_least, 0)
+    task = replace(_task(sums, min_cell, need, blank_least), hidden=hidden, lower=lower)
     nothing = csr_matrix((0, len(hidden)), dtype=np.int64)
     pattern = Suppression(hidden, nothing, np.zeros(0, dtype=np.int64), is_optimal=False, lower_bound=0.0)
-    return ProtectedTable(ordered.with_columns(counts.cast(pl.Int64)), found, task, pattern, count, min_cell, need)
+    shown = ordered.with_columns(counts.cast(pl.Int64))
+    return ProtectedTable(shown, found, task, pattern, count, min_cell, need, blank_least)
 
 
 def _named(by: Sequence[Dimension]) -> tuple[list[str], dict[str, tuple[str, ...]]]:
@@ -194,13 +199,14 @@ def _full_cross(table: pl.DataFrame, by: Sequence[Dimension], count: str) -> pl.
     return crossed(table, dimensions=names, count=count, hierarchies=hierarchies).rename({"n": count})
 
 
-def _task(sums: Sums, min_cell: int, need: Need) -> Task:
+def _task(sums: Sums, min_cell: int, need: Need, blank_least: int) -> Task:
     values = sums.values
     small: Bools = (values > 0) & (values < min_cell)
     up, down = needs(values, min_cell, need)
-    nothing: Ints = np.zeros_like(values)
+    lower: Ints = np.minimum(values, blank_least)
+    down = np.minimum(down, values - lower)
     return Task(
-        values, sums.links, small, np.where(small, up, 0), np.where(small, down, 0), nothing,
+        values, sums.links, small, np.where(small, up, 0), np.where(small, down, 0), lower,
         np.full(len(values), UNBOUNDED, dtype=np.int64),
         np.where(values > 0, 1.0, np.inf),  # a published zero stays a zero: nothing can move it
     )

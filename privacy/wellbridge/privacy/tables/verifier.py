@@ -55,7 +55,7 @@ def _violations(certificate: Json, text: str, sealed: Json | None) -> list[str]:
         return [f"{small} cell(s) below {least} are printed"]
     shape = _shape(certificate["axes"])
     hidden = [place for place, n in enumerate(counts) if n is None]
-    lows, highs, found = _ranges(counts, hidden, shape, certificate, "certificate")
+    lows, highs, found = _ranges(counts, hidden, shape, certificate, certificate)
     if not found:
         pinned = sum(1 for low, high in zip(lows, highs, strict=True) if low == high)
         never = sum(1 for high in highs if high < least) if is_strong else 0
@@ -70,15 +70,15 @@ def _sealed(certificate: Json, counts: list[Any], hidden: list[int], shape: Shap
     digest = hashlib.sha256(json.dumps(certificate, sort_keys=True).encode()).hexdigest()
     if sealed["format"] != SEALED or sealed["certificate"] != digest:
         return ["the auditor's certificate is of another release"]
-    lows, highs, found = _ranges(counts, hidden, shape, sealed, "auditor's certificate")
+    lows, highs, found = _ranges(counts, hidden, shape, sealed, certificate)
     if found:
         return found
     least, is_strong = certificate["min_cell"], certificate["need"] == "strong"
     bare = 0
     for truth, low, high in zip(sealed["base"], lows, highs, strict=True):
         if 0 < truth < least:
-            up, down = (least - truth, min(truth, 3)) if is_strong else (1, 1)
-            bare += high - truth < up or truth - low < down
+            up, down = (least - truth, 3) if is_strong else (1, 1)
+            bare += high - truth < up or truth - low < min(down, truth - certificate.get("blank_least", 0))
     return [f"{bare} small cell(s) are not proved protected"] if bare else []
 
 
@@ -138,11 +138,11 @@ def _adds_up(values: list[int], shape: Shape) -> bool:
 
 
 def _ranges(
-    counts: list[Any], hidden: list[int], shape: Shape, certificate: Json, name: str
+    counts: list[Any], hidden: list[int], shape: Shape, proof: Json, public: Json
 ) -> tuple[list[int], list[int], list[str]]:
     """Return the least and greatest count that base and moves show of each hidden cell, and what is wrong."""
-    base = certificate["base"]
-    if len(base) != len(hidden) or not all(type(n) is int and n >= 0 for n in base):
+    base, lowest, name = proof["base"], public.get("blank_least", 0), proof["format"]
+    if len(base) != len(hidden) or not all(type(n) is int and n >= lowest for n in base):
         return [], [], [f"{name}: the base is no count for each hidden cell"]
     filled = list(counts)
     for place, n in zip(hidden, base, strict=True):
@@ -150,13 +150,13 @@ def _ranges(
     if not _adds_up(filled, shape):
         return [], [], [f"{name}: the cells do not add up"]
     lows, highs, sums = list(base), list(base), _sums_of(hidden, shape)
-    for units, changes in certificate["moves"]:
+    for units, changes in proof["moves"]:
         if not _is_move(units, changes, hidden, sums):
             return [], [], [f"{name}: a move does not keep the sums"]
         for unit, change in zip(units, changes, strict=True):
             value = base[unit] + change
-            if value < 0:
-                return [], [], [f"{name}: a move leaves a count below nothing"]
+            if value < lowest:
+                return [], [], [f"{name}: a move leaves a count below {lowest}"]
             if value < lows[unit]:
                 lows[unit] = value
             elif value > highs[unit]:
