@@ -23,6 +23,7 @@ import pandera.polars
 import pytest
 from click.testing import CliRunner
 
+from pipelines.answer import Answer
 from wellbridge.etl import vault
 from wellbridge.etl.lock import run_lock
 from wellbridge.etl.store import open_store
@@ -30,43 +31,13 @@ from wellbridge.pipelines.cli.group import cli
 from wellbridge.pipelines.nightly import intake, walk
 from wellbridge.pipelines.nightly.review import short_ids
 from wellbridge.pipelines.sources import kinds, partners
-from wellbridge.schemas.errors import OUTCOMES, Exit
 from wellbridge.schemas.rules import RULES
 from wellbridge.schemas.warehouse import METADATA
 
 CANARY = "Quetzalcoatlus"
 DAY = "2026-10-19"
-PARTS = {"code", "exit_code", "what", "where", "why", "todo"}
 HEADER = "staff_id,session_id,session_date,topic,hours,ceus"
 GOOD = f"T1,A,{DAY},suicide_prevention,2,0.2"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one command said."""
-
-    exit: int
-    stdout: str
-    stderr: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The one JSON document of stdout; whatever else stands there fails."""
-        found = json.loads(self.stdout)
-        assert isinstance(found, dict)
-        assert {"schema_version", "outcome", "exit_code", "run_id", "errors"} <= set(found)
-        assert found["exit_code"] == self.exit
-        assert found["outcome"] == OUTCOMES[Exit(self.exit)]
-        for error in found["errors"]:
-            assert set(error) == PARTS
-            assert all(error.values()), "each of the five parts says something"
-        return found
-
-    @property
-    def error(self) -> dict[str, Any]:
-        """The only error of the document."""
-        (error,) = self.document["errors"]
-        return error
 
 
 @dataclass

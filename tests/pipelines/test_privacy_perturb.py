@@ -4,48 +4,24 @@ from __future__ import annotations
 
 import json
 import stat
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from pipelines.answer import Answer
 from wellbridge.etl.store import open_store
 from wellbridge.pipelines.cli.group import cli
 from wellbridge.pipelines.private_releases import BUDGET
 from wellbridge.pipelines.site import Site, init_site
-from wellbridge.schemas.errors import OUTCOMES, Exit
 from wellbridge.schemas.warehouse import METADATA
 
 CANARY = "Quetzalcoatlus"
-PARTS = {"code", "exit_code", "what", "where", "why", "todo"}
 BY = ("--by", "school<district", "--by", "grade")
 COUNTED = (*BY, "--count", "freq")
 BUDGETED = ("--agreement", "sea", "--population", "students-2026")
-
-
-@dataclass(frozen=True)
-class Answer:
-    exit: int
-    stdout: str
-    stderr: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        found = json.loads(self.stdout)
-        assert (found["exit_code"], found["outcome"]) == (self.exit, OUTCOMES[Exit(self.exit)])
-        assert isinstance(found, dict)
-        return found
-
-    @property
-    def error(self) -> dict[str, Any]:
-        (error,) = self.document["errors"]
-        assert set(error) == PARTS
-        assert all(error.values())
-        return dict(error)
 
 
 def run(method: str, *arguments: str | Path) -> Answer:

@@ -3,44 +3,19 @@
 from __future__ import annotations
 
 import csv
-import json
 import stat
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from pipelines.answer import Answer
 from wellbridge.pipelines.cli.group import cli
-from wellbridge.schemas.errors import OUTCOMES, Exit
 
 CANARY = "Quetzalcoatlus"
-PARTS = {"code", "exit_code", "what", "where", "why", "todo"}
 GRADES = "06;6-8;*\n07;6-8;*\n08;6-8;*\n09;9-12;*\n10;9-12;*\n"
-
-
-@dataclass(frozen=True)
-class Answer:
-    exit: int
-    stdout: str
-    stderr: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        found = json.loads(self.stdout)
-        assert (found["exit_code"], found["outcome"]) == (self.exit, OUTCOMES[Exit(self.exit)])
-        assert isinstance(found, dict)
-        return found
-
-    @property
-    def error(self) -> dict[str, Any]:
-        (error,) = self.document["errors"]
-        assert set(error) == PARTS
-        assert all(error.values())
-        return dict(error)
 
 
 def run(*arguments: str | Path) -> Answer:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +11,12 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from pipelines.answer import Answer
 from privacy.independent_attacker import hidden_ranges
 from wellbridge.pipelines.cli.group import cli
-from wellbridge.schemas.errors import OUTCOMES, Exit
 
 CANARY = "Quetzalcoatlus"
 COUNT = 40_427  # of no cell and no sum but the one that it is planted in
-PARTS = {"code", "exit_code", "what", "where", "why", "todo"}
 BY = ("--by", "school", "--by", "race", "--count", "n")
 # School A has 84 children, 4 of them AM: ACRO 1.0.2 blanks the 4, prints 80 as the row's total and 84 in the
 # one-way table of the same session.
@@ -28,19 +25,6 @@ LEAKING = [
     ("C", "AM", 15), ("C", "BL", 40), ("C", "WH", 50),
 ]
 Rows = Sequence[tuple[object, ...]]
-
-
-@dataclass(frozen=True)
-class Answer:
-    exit: int
-    stdout: str
-    stderr: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        found = json.loads(self.stdout)
-        assert (found["exit_code"], found["outcome"]) == (self.exit, OUTCOMES[Exit(self.exit)])
-        return dict(found)
 
 
 def run(*arguments: str | Path) -> Answer:
@@ -65,7 +49,6 @@ def refused(folder: Path, file: Path, *arguments: str | Path, code: str, exit_co
     assert text.exit == exit_code, text.stderr
     assert f"{code} · exit {exit_code}" in text.stderr
     (error,) = run("protect", file, *arguments, *out, "--json").document["errors"]
-    assert set(error) == PARTS
     assert all(error.values())
     assert (error["code"], error["exit_code"]) == (code, exit_code)
     assert sorted(folder.rglob("*")) == before, "nothing is written"
