@@ -48,7 +48,10 @@ def _put(delivery: Path, inbox: Path) -> None:
 
 
 def _shuffled_runs(site: Site, synthetic: Path, chance: random.Random) -> None:
-    """Deliver every file one to three times, a few at a time, in random order."""
+    """Deliver every file one to three times, a few at a time, in random order.
+
+    A file that lies unread under its name is never written over: the one beneath would not have been delivered at all.
+    """
     deliveries = [
         path
         for path in sorted(synthetic.glob("night-*/*/*"))
@@ -57,8 +60,14 @@ def _shuffled_runs(site: Site, synthetic: Path, chance: random.Random) -> None:
     ]
     chance.shuffle(deliveries)
     while deliveries:
+        unread: set[tuple[str, str]] = set()
         for _ in range(min(len(deliveries), chance.randint(5, 20))):
             delivery = deliveries.pop()
+            name = (delivery.parent.name, delivery.name)
+            if name in unread:
+                deliveries.insert(0, delivery)
+                continue
+            unread.add(name)
             _put(delivery, site.feeds[delivery.parent.name].inbox)
         run_night(site)
 
