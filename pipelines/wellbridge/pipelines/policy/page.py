@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from importlib import resources
 from itertools import groupby
 from typing import Final
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
-
 from wellbridge.pipelines.policy import words
 from wellbridge.pipelines.policy.coverage import CONTRACT, EXTRACT, WAREHOUSE, Line
+from wellbridge.pipelines.report.html import render_page
 from wellbridge.privacy.rules.book import Book
 from wellbridge.privacy.rules.rule import Purpose
 
@@ -107,13 +102,8 @@ class CoverageView:
 
 def render_coverage(book: Book, lines: Sequence[Line], day: date) -> str:
     """Return the page as HTML, UTF-8, self-contained."""
-    style = _resource("coverage.css")
-    environment = Environment(
-        loader=FunctionLoader(_resource), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True,
-    )
-    template = environment.get_template("coverage.html.j2")
-    return template.render(model=_view(book, lines, day), style=Markup(style), policy=_policy(style))
+    view = _view(book, lines, day)
+    return render_page("coverage.html.j2", "coverage.css", package=__package__, model=view)
 
 
 def _view(book: Book, lines: Sequence[Line], day: date) -> CoverageView:
@@ -161,13 +151,3 @@ def _line(line: Line, shared: Mapping[Purpose, Collection[str]]) -> LineView:
         for purpose, one in line.outcomes.items()
     }
     return LineView(line.place, line.owner, line.column, line.header, line.privacy, line.traits, outcomes)
-
-
-def _policy(style: str) -> str:
-    """Content-Security-Policy: nothing but this one style sheet."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
-
-
-def _resource(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -115,13 +115,13 @@ def settle_counts(linked: LinkedTables, tables: Sequence[CountTable]) -> None:
     except PrivacyError as error:
         failed = error.what
     if failed:
-        advice = [f"drop dimension {worst_dimension(table, linked)}" for table in tables]
+        advice = [f"drop dimension {_worst_dimension(table, linked)}" for table in tables]
         raise PrivacyError("WB-E-042", failed, "; ".join(advice))
     for table in tables:
         inner = (table.grid.open_axes() > 0) & (table.grid.counts > 0)
         if inner.any() and linked.hidden[table.cells[inner]].all():
             raise PrivacyError(
-                "WB-E-042", "Nothing but the total could be shown.", f"drop dimension {worst_dimension(table, linked)}"
+                "WB-E-042", "Nothing but the total could be shown.", f"drop dimension {_worst_dimension(table, linked)}"
             )
 
 
@@ -166,14 +166,9 @@ def ranges(
     ).filter(pl.col(count).is_null()).drop(count)
 
 
-def worst_dimension(table: CountTable, linked: LinkedTables) -> str:
-    """Return the dimension without which fewest cells would be small."""
-    small = np.array([reason is not Reason.SHOWN for reason in linked.reason], dtype=np.bool_)[table.cells]
-    left = {
-        name: int(np.take(small, axis.total, axis=number).sum())
-        for number, (name, axis) in enumerate(zip(table.dimensions, table.grid.axes, strict=True))
-    }
-    return min(left, key=lambda name: left[name])
+def _worst_dimension(table: CountTable, linked: LinkedTables) -> str:
+    small = np.array([reason is not Reason.SHOWN for reason in linked.reason], dtype=np.bool_)
+    return table.grid.worst_dimension(small[table.cells])
 
 
 def _reasons(counts: Ints, min_cell: int, zero_rule: ZeroRule) -> list[Reason]:

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from wellbridge.privacy.tables.sums import Ints, Sums
+from wellbridge.privacy.tables.sums import Bools, Ints, Sums
 from wellbridge.schemas.errors import PrivacyError
 
 ALL: Final = "all"  # the member that stands for the sum of all others
@@ -62,6 +62,11 @@ class Grid:
         parts = [(np.arange(axis.nodes.height) != axis.total).astype(np.int64) for axis in self.axes]
         summed: Ints = reduce(np.add.outer, parts)
         return summed.reshape(self.counts.shape)
+
+    def worst_dimension(self, small: Bools) -> str:
+        """Return the dimension without which fewest cells would be small; ``small`` in the grid's shape."""
+        left = [int(np.take(small, axis.total, axis=number).sum()) for number, axis in enumerate(self.axes)]
+        return self.axes[int(np.argmin(left))].columns[0]
 
     def add_relations(self, sums: Sums, cells: Ints) -> None:
         """Add every sum of the table; ``cells`` holds the cells' numbers in the grid's shape."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.sparse import coo_matrix, csc_matrix, csr_matrix
+from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from wellbridge.privacy.tables.moves import Task
@@ -121,8 +121,3 @@ def _without_repeats(matrix: csr_matrix) -> csr_matrix:
     seen: Ints = np.abs(matrix @ marks)  # whole numbers that wrap around: equal up to sign where the rows are
     _, first = np.unique(seen, return_index=True)
     return matrix[np.sort(first)]
-
-
-def columns(units: Units) -> csc_matrix:
-    """Return the sums by column."""
-    return units.matrix.tocsc()

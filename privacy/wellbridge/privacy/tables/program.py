@@ -109,10 +109,6 @@ class Program:
         self._model.changeColsIntegrality(self._size, np.arange(self._size, dtype=np.int32), kinds)
         self._model.setOptionValue("presolve", "off")
 
-    def forget(self) -> None:
-        """Start the next question from nothing: quicker where it has little to do with the last."""
-        self._model.clearSolver()
-
     def solve(self) -> Solution | None:
         """Return the cheapest columns found, None where no columns satisfy all.
 

@@ -139,15 +139,16 @@ def protect(
     task = _task(sums, min_cell, need, blank_least)
     pattern = suppress(task, effort)
     bare = np.union1d(pattern.failed, unproved(task, pattern))
+    worst = found.worst_dimension(task.hidden.reshape(found.counts.shape))
     if len(bare):
         raise PrivacyError(
             "WB-E-042", f"{len(bare)} of {int(task.hidden.sum())} small cells cannot be protected.",
-            f"drop dimension {_worst(found, names, task.hidden)}",
+            f"drop dimension {worst}",
         )
     inner = (found.open_axes().ravel() > 0) & (task.values > 0)
     if inner.any() and pattern.hidden[inner].all():
         raise PrivacyError(
-            "WB-E-042", "Nothing but the total could be shown.", f"drop dimension {_worst(found, names, task.hidden)}"
+            "WB-E-042", "Nothing but the total could be shown.", f"drop dimension {worst}"
         )
     ordered = full[np.argsort(found.place)]
     hidden = pl.Series(pattern.hidden)
@@ -210,10 +211,3 @@ def _task(sums: Sums, min_cell: int, need: Need, blank_least: int) -> Task:
         np.full(len(values), UNBOUNDED, dtype=np.int64),
         np.where(values > 0, 1.0, np.inf),  # a published zero stays a zero: nothing can move it
     )
-
-
-def _worst(found: Grid, names: Sequence[str], small: Bools) -> str:
-    """Return the dimension without which fewest cells would be small."""
-    cells = small.reshape(found.counts.shape)
-    left = [int(np.take(cells, axis.total, axis=number).sum()) for number, axis in enumerate(found.axes)]
-    return names[int(np.argmin(left))]
