@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "extract": ("extracts:extract", "Build, verify or list releases."),
     "policy": ("policy:policy", "Show, check, compare and explain the rules."),
     "privacy": ("privacy:privacy", "De-identify, attack and prove any file, without a site."),
+    "identity": ("identity:identity", "Link the records of one child, review doubtful pairs, explain and undo."),
     "report": ("report:report", "Write pages for people."),
     "explain": ("catalogue:explain", "Explain a rule, error or exit code."),
     "completion": ("completion:completion", "Print a shell's completion script."),

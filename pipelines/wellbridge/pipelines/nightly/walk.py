@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from wellbridge.etl.failpoint import reach
-from wellbridge.etl.identity import link
+from wellbridge.etl.identity.step import link
 from wellbridge.etl.inbox import Arrival, SeenFiles
 from wellbridge.etl.landing import Landing
 from wellbridge.etl.loading import insert, relink
