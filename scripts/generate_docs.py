@@ -147,8 +147,11 @@ def _states() -> str:
         for name, bands in all_bands().items() for row in bands.rows
     )
     return (
-        "## States\n\nOf a state's practice the least cell and *percentages only* are enforced, where they are "
-        "stricter. The rest is data for those who publish.\n\n"
+        "## States\n\nA site names one: `profile = \"DE\"` in `policy/rules.toml`. Then the least n shown (N-01), the "
+        "ranges of shares (N-02), *percentages only* (N-03) and what becomes of nobody (N-05; not known counts as "
+        "hidden) hold in its extracts of tables and on the lead's page, each where it is stricter than book, agreement "
+        "and extract; the page prints the symbol, files keep the blank. *Also hidden* is data: what else is hidden is "
+        "found by attack, whatever the state says. Accountability is not computed here.\n\n"
         + table(("State", "Name", "Least n shown", "Least n for accountability", "Nobody", "Also hidden", "Ranges",
                  "Percentages only", "Symbol", "Source", "Not verified"), states)
         + "\n## Ranges of percentages\n\n"

@@ -10,15 +10,8 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from wellbridge.privacy.tables.cells import add_counts, counts_result, settle_counts
 from wellbridge.privacy.tables.linked import LinkedTables
 from wellbridge.privacy.tables.margins import crossed
-from wellbridge.privacy.tables.shares import (
-    CODED,
-    EXACT,
-    HIDDEN,
-    Population,
-    add_measures,
-    measures_result,
-    protect_measures,
-)
+from wellbridge.privacy.tables.published_shares import CODED, EXACT, HIDDEN, measures_result, protect_measures
+from wellbridge.privacy.tables.shares import Population, add_measures
 from wellbridge.schemas.errors import PrivacyError
 
 SCHEMA = {"measure_id": pl.String, "period": pl.String, "dimension": pl.String, "member": pl.String,

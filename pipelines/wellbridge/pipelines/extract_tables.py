@@ -20,17 +20,12 @@ from wellbridge.privacy.agreements import Agreement
 from wellbridge.privacy.codes import Crosswalk, replace_keys
 from wellbridge.privacy.records.anonymize import Anonymized, anonymize
 from wellbridge.privacy.records.hierarchy import Hierarchy
+from wellbridge.privacy.rules.practice import Practice
 from wellbridge.privacy.tables.cells import CountTable, Protected, add_counts, counts_result, settle_counts
 from wellbridge.privacy.tables.linked import LinkedTables
 from wellbridge.privacy.tables.margins import ALL, crossed
-from wellbridge.privacy.tables.shares import (
-    HIDDEN,
-    MeasureTables,
-    Population,
-    ProtectedMeasures,
-    add_measures,
-    measures_result,
-)
+from wellbridge.privacy.tables.published_shares import HIDDEN, ProtectedMeasures, measures_result
+from wellbridge.privacy.tables.shares import MeasureTables, Population, add_measures
 from wellbridge.schemas.classes import PrivacyClass
 
 MEASURES_FILE: Final = "measures.csv"
@@ -46,11 +41,11 @@ _MEASURE_WORDS: Final = {
     "period": ("School year", "YYYY-YY"),
     "dimension": ("Breakdown", f"name; {ALL} for the district"),
     "member": ("Member of the breakdown", f"{ALL} for the district"),
-    "denominator": ("What the measure counts out of; blank where hidden", "count"),
+    "denominator": ("What the measure counts out of; blank where hidden or where shares stand alone", "count"),
     "value": ("Share from 0 to 1, or a mean in the measure's unit; blank where coded or hidden", "number"),
-    "at_most": ("The share is this or less; stands where the exact share would show a small count", "0 to 1"),
-    "at_least": ("The share is this or more; stands where the exact share would show a small count", "0 to 1"),
-    "shown": ("Whether the value is exact, coded as an end, or hidden", "exact, coded, hidden"),
+    "at_most": ("The share is this or less; with at_least, the share in whole percents is between the two", "0 to 1"),
+    "at_least": ("The share is this or more; with at_most, the share in whole percents is between the two", "0 to 1"),
+    "shown": ("Whether the value is exact, coded as an end or a range, or hidden", "exact, coded, hidden"),
 }
 
 
@@ -77,14 +72,20 @@ class DataFile:
     reasons: Mapping[str, int] = field(default_factory=dict)
 
 
-def aggregate_files(store: Store, definition: ExtractDefinition, as_of: date, min_cell: int) -> list[DataFile]:
+def aggregate_files(
+    store: Store, definition: ExtractDefinition, as_of: date, min_cell: int, asked: Practice
+) -> list[DataFile]:
     """Protect all tables of an extract together and return them.
+
+    Args:
+        min_cell: smallest count that may be shown, as strict as rules, agreement and definition together.
+        asked: what else the rules ask of published tables.
 
     Raises:
         PrivacyError: WB-E-042 when a cell cannot be protected.
     """
     linked = LinkedTables(min_cell=min_cell)
-    counts = [_counted(linked, store, spec, as_of) for spec in definition.counts]
+    counts = [_counted(linked, store, spec, as_of, asked) for spec in definition.counts]
     rows = _measure_rows(store, definition)
     measures = add_measures(linked, rows, means=_means(definition), population=_population(definition))
     settle_counts(linked, counts)
@@ -92,13 +93,17 @@ def aggregate_files(store: Store, definition: ExtractDefinition, as_of: date, mi
         _count_file(spec, table, counts_result(linked, table))
         for spec, table in zip(definition.counts, counts, strict=True)
     ]
-    return [*out, _measure_file(definition, measures, measures_result(linked, measures))] if measures.rows else out
+    if measures.rows:
+        out.append(_measure_file(definition, measures, measures_result(linked, measures, asked), asked))
+    return out
 
 
-def _counted(linked: LinkedTables, store: Store, spec: CountSpec, as_of: date) -> CountTable:
+def _counted(linked: LinkedTables, store: Store, spec: CountSpec, as_of: date, asked: Practice) -> CountTable:
     rows = student_rows(store, as_of, spec.columns)
     table = crossed(rows, dimensions=spec.dimensions, hierarchies=spec.hierarchies)
-    return add_counts(linked, table, spec.dimensions, "n", spec.hierarchies)
+    return add_counts(
+        linked, table, spec.dimensions, "n", spec.hierarchies, zero_rule="hide" if asked.hide_zeros else "publish"
+    )
 
 
 def _measure_rows(store: Store, definition: ExtractDefinition) -> pl.DataFrame:
@@ -134,7 +139,9 @@ def _count_file(spec: CountSpec, table: CountTable, found: Protected) -> DataFil
     )
 
 
-def _measure_file(definition: ExtractDefinition, tables: MeasureTables, found: ProtectedMeasures) -> DataFile:
+def _measure_file(
+    definition: ExtractDefinition, tables: MeasureTables, found: ProtectedMeasures, asked: Practice
+) -> DataFile:
     means = _means(definition)
     hidden = found.table.filter(pl.col("shown") == HIDDEN)
     types = dict.fromkeys(("value", "at_most", "at_least"), "number") | {"denominator": "integer"}
@@ -145,7 +152,9 @@ def _measure_file(definition: ExtractDefinition, tables: MeasureTables, found: P
     return DataFile(
         name=MEASURES_FILE, frame=found.table,
         facts={"kind": "measures", "title": "Measures by breakdown", "means": sorted(means),
-               "adding_up": [list(entry) for entry in tables.adding_up]},
+               "adding_up": [list(entry) for entry in tables.adding_up],
+               **({"percent_only": True} if asked.percent_only else {}),
+               **({"bands": [bands.name for bands in asked.bands]} if asked.bands else {})},
         dictionary=[*words, *meant],
         suppressed=_hidden_cells(hidden, ("measure_id", "period", "dimension", "member")),
         hidden={"cells": found.table.height, "hidden": hidden.height,

@@ -39,6 +39,7 @@ from wellbridge.privacy.formula import neutralise
 from wellbridge.privacy.manifest import NAME, NOTICE, build_manifest, manifest_bytes, read_manifest, verify
 from wellbridge.privacy.policy import policy_hash
 from wellbridge.privacy.rules.book import Book, builtin
+from wellbridge.privacy.rules.practice import practice
 from wellbridge.schemas.errors import ConfigurationError, PrivacyError
 
 DICTIONARY: Final = "data_dictionary.csv"
@@ -120,7 +121,7 @@ def build(
         max(floor.min_cell, agreement.min_cell, definition.min_cell, *least), max(floor.k, agreement.k, definition.k)
     )
     if definition.kind == AGGREGATE:
-        files = aggregate_files(warehouse, definition, day, limits.min_cell)
+        files = aggregate_files(warehouse, definition, day, limits.min_cell, practice(book))
     else:
         files = [record_file(warehouse, definition, day, limits.k, crosswalk, agreement)]
     return _publish(definition, agreement, files, out_dir, now, day, limits, book, record)

@@ -187,20 +187,20 @@ def _cross_sums(keys: list[Key], axes: list[list[str]]) -> Sums | None:
 
 
 def _measures(rows: list[Json], table: Json, manifest: Json) -> list[str]:
-    least, means = manifest["min_cell"], set(table["means"])
+    least, means, alone = manifest["min_cell"], set(table["means"]), bool(table.get("percent_only"))
     found: list[str] = []
     ranges: Ranges = {}
     sums: Sums = []
     hidden: list[Key] = []
     for row in rows:
         key = (row["measure_id"], row["period"], row["dimension"], row["member"])
-        found += _measure_row(row, key, row["measure_id"] in means, least)
+        found += _measure_row(row, key, row["measure_id"] in means, least, alone)
         size = [int(row["denominator"])] * 2 if row["denominator"] != "" else [0, INFINITE]
         ranges[(*key, "n")] = size
         if row["measure_id"] not in means:
             ranges[(*key, "with")], ranges[(*key, "without")] = _two_counts(row, size)
             sums.append(((*key, "n"), [(*key, "with"), (*key, "without")]))
-            if row["shown"] != "exact":
+            if row["shown"] != "exact" and not _is_range(row):
                 hidden += [(*key, "with"), (*key, "without")]
         if row["denominator"] == "":
             hidden.append((*key, "n"))
@@ -213,16 +213,29 @@ def _measures(rows: list[Json], table: Json, manifest: Json) -> list[str]:
     return _given_away(ranges, hidden, least, manifest["need"])
 
 
-def _measure_row(row: Json, key: Key, is_mean: bool, least: int) -> list[str]:
+def _is_range(row: Json) -> bool:
+    """Whether a share stands between two ends: the counts behind it are such as may be shown, and only coarsened."""
+    return row["at_most"] != "" and row["at_least"] != ""
+
+
+def _measure_row(row: Json, key: Key, is_mean: bool, least: int, alone: bool) -> list[str]:
     where = "measure " + " · ".join(key[:3])
     if row["shown"] not in {"exact", "coded", "hidden"}:
         return [f"{where}: a row is neither shown nor hidden"]
-    if row["denominator"] != "" and int(row["denominator"]) < least:
-        return [f"{where}: a group below {least} is shown"]
+    if row["denominator"] != "" and (alone or int(row["denominator"]) < least):
+        return [f"{where}: a group is shown that is below {least}" if not alone else f"{where}: a share is not alone"]
     given = [name for name in ("value", "at_most", "at_least") if row[name] != ""]
-    allowed: Json = {"exact": [["value"]], "coded": [["at_most"], ["at_least"]], "hidden": [[]]}
-    if given not in allowed[row["shown"]] or (given and row["denominator"] == ""):
+    ends = [["at_most"], ["at_least"], ["at_most", "at_least"]]
+    allowed: Json = {"exact": [["value"]], "coded": ends, "hidden": [[]]}
+    if given not in allowed[row["shown"]] or (given and row["denominator"] == "" and not alone):
         return [f"{where}: a row shows more than it says"]
+    if row["denominator"] == "":
+        return []
+    if _is_range(row):
+        low, high = _percents(row)
+        size = int(row["denominator"])
+        bad = low > high or min((high + 1) * size // 100, size - max(0, (low - 1) * size // 100)) < least
+        return [f"{where}: a range is no range of {least} or more"] if bad else []
     if row["shown"] == "exact" and not is_mean:
         size, share = int(row["denominator"]), float(row["value"])
         if min(round(share * size), size - round(share * size)) < least:
@@ -237,8 +250,18 @@ def _end(row: Json) -> int:
     return round(100 * (float(row["at_most"]) if row["at_most"] != "" else 1 - float(row["at_least"])))
 
 
+def _percents(row: Json) -> tuple[int, int]:
+    return round(100 * float(row["at_least"])), round(100 * float(row["at_most"]))
+
+
 def _two_counts(row: Json, size: list[int]) -> tuple[list[int], list[int]]:
     """Return the ranges of those with and those without."""
+    if size[0] != size[1]:
+        return [0, size[1]], [0, size[1]]
+    if _is_range(row):  # whole percents: the share itself is less than one beyond either end
+        low, high = _percents(row)
+        least, most = max(0, -(-(low - 1) * size[0] // 100)), min(size[0], (high + 1) * size[0] // 100)
+        return [least, most], [size[0] - most, size[0] - least]
     if row["shown"] == "exact":
         hits = round(float(row["value"]) * size[0])
         return [hits, hits], [size[0] - hits] * 2

@@ -55,7 +55,7 @@ def neighbours(name: str, value: object) -> tuple[object, object | None]:
     direction = DIRECTIONS[name]
     if direction is Direction.MORE:
         assert isinstance(value, frozenset)
-        return value | {"another"}, value - {min(value)}
+        return value | {"edfacts" if name == "bands" else "another"}, value - {min(value)} if value else None
     if direction is Direction.ON:
         return True, False if value else None
     assert isinstance(value, int)

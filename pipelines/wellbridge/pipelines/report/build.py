@@ -16,6 +16,7 @@ from wellbridge.pipelines.report import words
 from wellbridge.pipelines.report.area import area_plots, beside
 from wellbridge.pipelines.report.arrivals import arrivals
 from wellbridge.pipelines.report.model import Bar, Breakdown, MeasureView, PillarView, SiteReport
+from wellbridge.privacy.rules.practice import Practice
 
 # A delivery of a whole year (a survey) says nothing about how new the children's data are.
 _NEWEST: Final = """
@@ -33,7 +34,9 @@ _FOLDED: Final = frozenset(
 _STEPS: Final = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 25, 30, 40, 50, 60, 80, 100)
 
 
-def build_report(store: Store, *, district: str, min_n: int = 10, as_of: date | None = None) -> SiteReport:
+def build_report(
+    store: Store, *, district: str, min_n: int = 10, as_of: date | None = None, asked: Practice | None = None
+) -> SiteReport:
     """Build the district lead's page from the warehouse.
 
     Args:
@@ -41,6 +44,7 @@ def build_report(store: Store, *, district: str, min_n: int = 10, as_of: date | 
         district: name in the heading.
         min_n: no count of fewer persons is shown.
         as_of: the day the measures stand on; None: the newest day of any taken delivery.
+        asked: ranges of shares, whether they stand without counts, and the symbol of what is hidden, as the rules ask.
 
     Raises:
         StoreError: WB-E-050.
@@ -50,8 +54,9 @@ def build_report(store: Store, *, district: str, min_n: int = 10, as_of: date | 
     schools = dict(
         store.frame("SELECT school_id, max(school_name) FROM school GROUP BY school_id").iter_rows()
     )
+    style = asked or Practice(min_n)
     views = {
-        m.id: _view(store, m, values.filter(pl.col("measure_id") == m.id), schools, min_n)
+        m.id: _view(store, m, values.filter(pl.col("measure_id") == m.id), schools, min_n, style)
         for m in MEASURES.values()
     }
     pillars = (PillarView(p, tuple(views[m.id] for m in MEASURES.values() if m.pillar == p)) for p in PILLARS)
@@ -62,8 +67,17 @@ def build_report(store: Store, *, district: str, min_n: int = 10, as_of: date | 
         min_n=min_n,
         pillars=tuple(pillars),
         area=area_plots(store),
+        practice=_practice(style),
         **arrivals(store),
     )
+
+
+def _practice(style: Practice) -> str:
+    """Say what the page shows otherwise than a page without a state's practice would."""
+    parts = ["Shares are given as ranges."] * style.has_ranges
+    parts += ["The counts behind them are left out."] * style.percent_only
+    parts += [f"A hidden number reads {style.symbol}."] * bool(style.symbol)
+    return " ".join(parts)
 
 
 def _shown(store: Store, min_n: int) -> pl.DataFrame:
@@ -77,14 +91,14 @@ def _shown(store: Store, min_n: int) -> pl.DataFrame:
 
 
 def _view(
-    store: Store, measure: Measure, values: pl.DataFrame, schools: dict[str, str], min_n: int
+    store: Store, measure: Measure, values: pl.DataFrame, schools: dict[str, str], min_n: int, style: Practice
 ) -> MeasureView:
     whole = next(values.filter(pl.col("dimension") == "all").iter_rows(named=True), None)
-    text, units, state = _headline(measure, whole)
-    size = None if whole is None else _bar(measure, whole, "").size
+    text, units, state = _headline(measure, whole, style)
+    size = None if whole is None else _bar(measure, whole, "", style).size
     own = () if measure.own_dimension is None else (measure.own_dimension,)
-    groups = {name: _bars(measure, values, name, schools) for name in (*own, *measure.dimensions)}
-    found = _breakdowns(measure, {name: bars for name, bars in groups.items() if bars}, size)
+    groups = {name: _bars(measure, values, name, schools, style) for name in (*own, *measure.dimensions)}
+    found = _breakdowns(measure, {name: bars for name, bars in groups.items() if bars}, size, text)
     seen = [(name, one) for name, one in found if not one.all_hidden]
     return MeasureView(
         id=measure.id,
@@ -102,32 +116,41 @@ def _view(
     )
 
 
-def _headline(measure: Measure, whole: dict[str, Any] | None) -> tuple[str, str, str]:
+def _headline(measure: Measure, whole: dict[str, Any] | None, style: Practice) -> tuple[str, str, str]:
     if whole is None:
         return "no data yet", f"No {measure.units} to count so far.", "none"
-    bar = _bar(measure, whole, "")
+    bar = _bar(measure, whole, "", style)
     if bar.is_hidden:
-        return words.HIDDEN, f"Too few {measure.units} behind it to show.", "hidden"
+        return bar.text, f"Too few {measure.units} behind it to show.", "hidden"
+    if not bar.units:
+        return bar.text, f"of {measure.units}", "seen"
     per = "of" if measure.kind is Kind.PROPORTION else "over"
     return bar.text, f"{per} about {bar.units} {measure.units}", "seen"
 
 
-def _bar(measure: Measure, row: dict[str, Any], label: str) -> Bar:
+def _bar(measure: Measure, row: dict[str, Any], label: str, style: Practice) -> Bar:
+    hidden = Bar(label, style.symbol or words.HIDDEN, None, "")
     if row["is_hidden"] or row["value"] is None:
-        return Bar(label, words.HIDDEN, None, "")
+        return hidden
+    units = "" if style.percent_only else f"{words.tens(row['denominator']):,}"
+    if style.has_ranges and measure.kind is Kind.PROPORTION:
+        found = style.range_of(int(row["numerator"]), int(row["denominator"]))
+        return hidden if found is None else Bar(label, words.percents(*found), sum(found) / 2, units)
     size = words.rounded(measure, row["value"])
-    return Bar(label, words.amount(measure, size), size, f"{words.tens(row['denominator']):,}")
+    return Bar(label, words.amount(measure, size), size, units)
 
 
-def _bars(measure: Measure, values: pl.DataFrame, dimension: str, schools: dict[str, str]) -> tuple[Bar, ...]:
+def _bars(
+    measure: Measure, values: pl.DataFrame, dimension: str, schools: dict[str, str], style: Practice
+) -> tuple[Bar, ...]:
     found = values.filter(pl.col("dimension") == dimension).iter_rows(named=True)
     named = [(words.member(dimension, row["member"], schools), row) for row in found]
     named.sort(key=lambda pair: words.place(pair[1]["member"], pair[0]))
-    return tuple(_bar(measure, row, label) for label, row in named)
+    return tuple(_bar(measure, row, label, style) for label, row in named)
 
 
 def _breakdowns(
-    measure: Measure, groups: dict[str, tuple[Bar, ...]], whole: float | None
+    measure: Measure, groups: dict[str, tuple[Bar, ...]], whole: float | None, whole_text: str
 ) -> list[tuple[str, Breakdown]]:
     """The measure's pictures: those of the common breakdowns on one axis, so that they can be compared."""
     sizes = {name: [bar.size for bar in bars if bar.size is not None] for name, bars in groups.items()}
@@ -150,7 +173,7 @@ def _breakdowns(
                     bars=bars,
                     top=top,
                     whole=line,
-                    whole_text="" if line is None else words.amount(measure, line),
+                    whole_text="" if line is None else whole_text,
                 ),
             )
         )

@@ -139,7 +139,7 @@ class ReasonLine:
 
 @dataclass(frozen=True)
 class SiteReport:
-    """The page."""
+    """The page; ``practice`` says in a sentence what a state's practice changes in it."""
 
     district: str
     as_of: str
@@ -154,3 +154,4 @@ class SiteReport:
     removed: tuple[ReasonLine, ...]
     pillars: tuple[PillarView, ...]
     area: tuple[IntervalPlot, ...]
+    practice: str = ""

@@ -12,6 +12,7 @@ from wellbridge.pipelines.report.build import build_report
 from wellbridge.pipelines.report.html import render_page
 from wellbridge.pipelines.report.model import SiteReport
 from wellbridge.pipelines.site import Site
+from wellbridge.privacy.rules.practice import practice
 from wellbridge.schemas.warehouse import METADATA
 
 PAGE: Final = "district.html"
@@ -28,9 +29,10 @@ def write_site_report(site: Site) -> Path:
     Raises:
         StoreError: WB-E-050 when there is no warehouse yet.
     """
-    least = max(site.min_cell, rules_of(site.root).number("min_cell"))
+    asked = practice(rules_of(site.root))
     with open_store(site.warehouse, METADATA, read_only=True) as store:
-        page = render_site_report(build_report(store, district=site.district, min_n=least))
+        least = max(site.min_cell, asked.min_cell)
+        page = render_site_report(build_report(store, district=site.district, min_n=least, asked=asked))
     site.reports.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = site.reports / PAGE
     write_private(path, page)

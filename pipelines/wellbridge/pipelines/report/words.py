@@ -121,3 +121,10 @@ def amount(measure: Measure, size: float) -> str:
     if measure.kind is Kind.PROPORTION:
         return f"{size:.0f} %"
     return f"{size:,.0f} min" if measure.unit == "minutes" else f"{size:,.1f} h"
+
+
+def percents(low: int, high: int) -> str:
+    """Return a range of whole percents: ``≤ 10 %``, ``21–39 %``, ``≥ 95 %``."""
+    if low == 0 or high == 100:
+        return f"≤ {high} %" if low == 0 else f"≥ {low} %"
+    return f"{low} %" if low == high else f"{low}–{high} %"

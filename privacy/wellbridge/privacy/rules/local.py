@@ -26,7 +26,7 @@ from typing import Any, Final
 from wellbridge.privacy.rules.book import Book, builtin, by_id, read_tables, tables
 from wellbridge.privacy.rules.parse import ANY, not_understood, read_limits, read_rule
 from wellbridge.privacy.rules.rule import Level, Purpose, Rule
-from wellbridge.privacy.rules.states import Profile, profiles
+from wellbridge.privacy.rules.states import Profile, all_bands, profiles
 from wellbridge.privacy.rules.strictness import DIRECTIONS, Treatment, Value, is_as_strict, stricter
 from wellbridge.schemas.classes import PrivacyClass, Regime
 from wellbridge.schemas.errors import ConfigurationError, PrivacyError
@@ -143,7 +143,10 @@ def _profile(facts: Mapping[str, Any]) -> Profile | None:
 def _with_profile(rules: dict[str, Rule], state: Profile) -> dict[str, Rule]:
     """Take over what of a state's practice is stricter; what is looser changes nothing."""
     asked: dict[str, dict[str, Value]] = {
-        "N-01": {"min_cell": state.min_n_report}, "N-03": {"percent_only": state.percent_only},
+        "N-01": {"min_cell": state.min_n_report}, "N-02": {"bands": frozenset({state.bands} - {""})},
+        "N-03": {"percent_only": state.percent_only},
+        # What a source does not say is taken for the strictest.
+        "N-05": {"hide_zeros": state.zero_rule != "shown"},
     }
     changed = dict(rules)
     for name, limits in asked.items():
@@ -167,6 +170,9 @@ def _tighten(rule: Rule, changes: Mapping[str, Any]) -> tuple[Rule, list[Looser]
         problem = "has no such limit" if strange[0] in DIRECTIONS else "is changed in something that is not known"
         raise not_understood(WHERE, f"{place} · {strange[0]}", problem)
     limits = read_limits({name: changes[name] for name in changes if name in rule.limits}, WHERE, place)
+    bands = limits.get("bands")
+    if isinstance(bands, frozenset) and bands - set(all_bands()):
+        raise not_understood(WHERE, f"{place} · bands · known: {', '.join(all_bands())}", "names unknown ranges")
     looser = [
         Looser(rule.id, name) for name, value in limits.items() if not is_as_strict(name, value, rule.limits[name])
     ]

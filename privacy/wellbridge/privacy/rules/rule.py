@@ -103,7 +103,7 @@ class Rule:
     @property
     def is_off(self) -> bool:
         """Whether it applies to nothing until a state's practice or a site turns it on."""
-        return self.limits.get("percent_only") is False
+        return self.limits.get("percent_only") is False or self.limits.get("hide_zeros") is False
 
     @property
     def treatment(self) -> Treatment | None:

@@ -36,6 +36,11 @@ class Band:
         """Whether a group of n persons is of this size."""
         return self.least <= n and (not self.greatest or n <= self.greatest)
 
+    def inside(self, percent: int) -> tuple[int, int]:
+        """Return the range of a whole percentage between the ends."""
+        low = percent // self.step * self.step
+        return max(low, self.end + 1), min(low + self.step - 1, 99 - self.end)
+
 
 @dataclass(frozen=True)
 class Bands:
@@ -61,8 +66,27 @@ class Bands:
             return top, 100
         if percent <= band.end:
             return 0, min(band.end, top - 1)
-        low = percent // band.step * band.step
-        return max(low, band.end + 1), min(low + band.step - 1, top - 1)
+        return band.inside(percent)
+
+    def range_of(self, numerator: int, size: int) -> tuple[int, int] | None:
+        """Return the range that is published for a share; None: nothing is.
+
+        Ends are compared with the share itself, so "at most" and "at least" are true of it; between them the share
+        counts in whole percents.
+
+        Args:
+            numerator, size: the persons counted, and the group.
+        """
+        band = next((row for row in self.rows if row.holds(size)), None)
+        if band is None or not band.step:
+            return None
+        top = 100 - band.end
+        if 100 * numerator >= top * size:
+            return top, 100
+        if 100 * numerator <= band.end * size:
+            return 0, min(band.end, top - 1)
+        percent = (200 * numerator + size) // (2 * size)
+        return band.inside(min(max(percent, band.end + 1), top - 1))
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,8 @@ DIRECTIONS: Final[Mapping[str, Direction]] = {
     "small_areas": Direction.MORE,  # ZIP3 areas that become 000
     "required_fields": Direction.MORE,  # what an agreement must say
     "percent_only": Direction.ON,  # no counts beside percentages
+    "hide_zeros": Direction.ON,  # a count of nobody is hidden like a small one
+    "bands": Direction.MORE,  # lists of ranges (states.toml) in which shares are published, all of them obeyed at once
     "named_person": Direction.ON,  # a release names who made its determination
 }
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from wellbridge.privacy.tables.linked import Fact, LinkedTables, Need, Reason, tally, unbounded
+from wellbridge.privacy.tables.linked import Fact, LinkedTables, Need, Reason, unbounded
 from wellbridge.privacy.tables.margins import ALL
 from wellbridge.privacy.tables.sums import UNBOUNDED, Ints
 from wellbridge.schemas.errors import PrivacyError
@@ -24,30 +24,11 @@ from wellbridge.schemas.errors import PrivacyError
 # also has to leave room for a count that may be shown, which is never finer than the brief for groups below 200.
 ENDS: Final = (1, 2, 5, 10, 20, 25, 30, 40, 50)
 
-EXACT, CODED, HIDDEN = "exact", "coded", "hidden"
-COLUMNS: Final = (
-    "measure_id", "period", "dimension", "member", "denominator", "value", "at_most", "at_least", "shown",
-)
+KEY: Final = ("measure_id", "period", "dimension", "member")
 
 
 @dataclass(frozen=True)
-class ProtectedMeasures:
-    """Protected measures.
-
-    Attributes:
-        table: ``COLUMNS``: ``denominator`` null where hidden; ``value`` where exact (a share from 0 to 1, or a
-            mean), ``at_most`` or ``at_least`` where coded, all null where hidden.
-        reasons: key columns, ``part`` (denominator or value) and ``reason`` of what is hidden; internal.
-        tally: hidden parts by reason.
-    """
-
-    table: pl.DataFrame
-    reasons: pl.DataFrame
-    tally: dict[str, int]
-
-
-@dataclass(frozen=True)
-class _Row:
+class MeasureRow:
     """One row of a measure with the numbers of its cells; −1 where it has no such cell."""
 
     facts: dict[str, Any]
@@ -57,6 +38,11 @@ class _Row:
     those_with: int = -1
     those_without: int = -1
     end: int = UNBOUNDED
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Measure, period, dimension and member."""
+        return tuple(str(self.facts[name]) for name in KEY)
 
 
 @dataclass(frozen=True)
@@ -78,30 +64,6 @@ class Population:
 NOBODY_KNOWN: Final = Population()
 
 
-def protect_measures(
-    table: pl.DataFrame, *, means: Collection[str] = (), min_cell: int = 10, need: Need = Need.STRONG,
-    population: Population = NOBODY_KNOWN,
-) -> ProtectedMeasures:
-    """Protect measures by breakdown.
-
-    Args:
-        table: rows of ``measure_value``: key columns, ``numerator``, ``denominator``, ``persons``; for each measure
-            and period one row of dimension ``all``.
-        means: measures whose numerator is a sum of minutes or hours, not a count.
-        min_cell: smallest count that may stand behind a number (persons and units).
-        need: how uncertain a small count must stay.
-        population: whom the measures count.
-
-    Raises:
-        PrivacyError: WB-E-042 when a cell cannot be protected, WB-E-044 below the floor, WB-E-046 when a measure
-            lacks its ``all`` row or its counts are not whole.
-    """
-    linked = LinkedTables(min_cell=min_cell, need=need)
-    added = add_measures(linked, table, means=means, population=population)
-    linked.settle()
-    return measures_result(linked, added)
-
-
 @dataclass(frozen=True)
 class MeasureTables:
     """Measures that are part of a system of linked tables.
@@ -111,7 +73,7 @@ class MeasureTables:
         adding_up: measure, period and dimension of breakdowns whose members add up to the whole exactly.
     """
 
-    rows: list[_Row]
+    rows: list[MeasureRow]
     adding_up: list[tuple[str, str, str]]
 
 
@@ -123,7 +85,7 @@ def end_percent(size: int, min_cell: int) -> int | None:
 def add_measures(
     linked: LinkedTables, table: pl.DataFrame, *, means: Collection[str] = (), population: Population = NOBODY_KNOWN
 ) -> MeasureTables:
-    """Add measures to a system of linked tables; see ``protect_measures``."""
+    """Add measures to a system of linked tables; see ``published_shares.protect_measures``."""
     # Measures of every student come first: the others' denominators are seen against theirs.
     is_partial = ~pl.col("measure_id").is_in(list(population.everyone))
     ordered = table.sort(is_partial, "measure_id", "period", "dimension", "member")
@@ -138,11 +100,11 @@ def add_measures(
             measure.note_heads()
         elif measure_id in population.some:
             measure.relate_to_heads(population.absent)
-    out.rows.sort(key=_key)
+    out.rows.sort(key=lambda row: row.key)
     return out
 
 
-def _counted(group: pl.DataFrame, *, is_mean: bool) -> list[_Row]:
+def _counted(group: pl.DataFrame, *, is_mean: bool) -> list[MeasureRow]:
     rows = []
     for facts in group.iter_rows(named=True):
         size, numerator = facts["denominator"], facts["numerator"]
@@ -150,7 +112,7 @@ def _counted(group: pl.DataFrame, *, is_mean: bool) -> list[_Row]:
             raise _broken(facts, "A measure's denominator is no whole count.")
         if not is_mean and (numerator != int(numerator) or not 0 <= numerator <= size):
             raise _broken(facts, "A share's numerator is no whole part of its denominator.")
-        rows.append(_Row(facts, int(size), 0 if is_mean else int(numerator)))
+        rows.append(MeasureRow(facts, int(size), 0 if is_mean else int(numerator)))
     return rows
 
 
@@ -161,7 +123,7 @@ def _broken(facts: dict[str, Any], what: str) -> PrivacyError:
 class _Breakdowns:
     """The cells of one measure in one period, with every sum that a reader can make of them."""
 
-    def __init__(self, linked: LinkedTables, rows: list[_Row], *, is_mean: bool) -> None:
+    def __init__(self, linked: LinkedTables, rows: list[MeasureRow], *, is_mean: bool) -> None:
         self.linked, self.is_mean = linked, is_mean
         self.adding_up: list[tuple[str, str, str]] = []
         wholes = [row for row in rows if row.facts["dimension"] == ALL]
@@ -176,11 +138,11 @@ class _Breakdowns:
             if dimension != ALL:
                 self._add_breakdown([row for row in rows if row.facts["dimension"] == dimension])
 
-    def _is_small(self, row: _Row) -> bool:
+    def _is_small(self, row: MeasureRow) -> bool:
         least = self.linked.min_cell
         return row.size < least or int(row.facts["persons"] or 0) < least
 
-    def _add_breakdown(self, rows: list[_Row]) -> None:
+    def _add_breakdown(self, rows: list[MeasureRow]) -> None:
         members = self._with_cells(rows, fixed=False)
         self.rows += members
         sizes, hits = sum(row.size for row in members), sum(row.numerator for row in members)
@@ -215,7 +177,7 @@ class _Breakdowns:
                 rest = self._add([int(values[head]) - row.size], virtual=True, need=Need.WEAK)
                 self.linked.sums.add_relations(np.array([head]), np.array([[row.total, int(rest[0])]]))
 
-    def _partition(self, members: Sequence[_Row]) -> None:
+    def _partition(self, members: Sequence[MeasureRow]) -> None:
         """Members that add up to the whole; what is missing is a group that a reader can work out."""
         rest = self.whole.size - sum(row.size for row in members)
         hits = self.whole.numerator - sum(row.numerator for row in members)
@@ -229,7 +191,7 @@ class _Breakdowns:
             if -1 not in cells and getattr(self.whole, name) != -1:
                 self.linked.sums.add_relations(np.array([getattr(self.whole, name)]), np.array([cells]))
 
-    def _composition(self, members: Sequence[_Row]) -> None:
+    def _composition(self, members: Sequence[MeasureRow]) -> None:
         """Shares of one whole: those with add up to everybody."""
         sums = self.linked.sums
         sums.add_relations(np.array([self.whole.total]), np.array([[row.those_with for row in members]]))
@@ -254,13 +216,13 @@ class _Breakdowns:
         fact = Fact(small, flags, nothing, nothing, np.zeros(size), unbounded(size))
         return self.linked.add(values, fact, need)
 
-    def _with_cells(self, rows: list[_Row], *, fixed: bool) -> list[_Row]:
+    def _with_cells(self, rows: list[MeasureRow], *, fixed: bool) -> list[MeasureRow]:
         totals = self._totals(rows, fixed=fixed)
         if self.is_mean:
-            return [_Row(row.facts, row.size, row.numerator, int(n)) for row, n in zip(rows, totals, strict=True)]
+            return [MeasureRow(row.facts, row.size, row.numerator, int(n)) for row, n in zip(rows, totals, strict=True)]
         return [self._split(row, int(total), is_whole=fixed) for row, total in zip(rows, totals, strict=True)]
 
-    def _totals(self, rows: list[_Row], *, fixed: bool) -> Ints:
+    def _totals(self, rows: list[MeasureRow], *, fixed: bool) -> Ints:
         """The denominators' cells: those of a breakdown with the same numbers, where there is one."""
         by_member = sorted((str(row.facts["member"]), row.size, place) for place, row in enumerate(rows))
         key: tuple[object, ...] = (rows[0].facts["dimension"], tuple((m, n) for m, n, _ in by_member))
@@ -275,7 +237,7 @@ class _Breakdowns:
         order = np.argsort([place for _, _, place in by_member])
         return known[order]
 
-    def _new_totals(self, rows: list[_Row], *, fixed: bool) -> Ints:
+    def _new_totals(self, rows: list[MeasureRow], *, fixed: bool) -> Ints:
         values = np.array([row.size for row in rows], dtype=np.int64)
         size = len(rows)
         return self.linked.add(values, Fact(
@@ -286,7 +248,7 @@ class _Breakdowns:
             cost=8 * (1 + np.log1p(values)), upper=unbounded(size),
         ))
 
-    def _split(self, row: _Row, total: int, *, is_whole: bool) -> _Row:
+    def _split(self, row: MeasureRow, total: int, *, is_whole: bool) -> MeasureRow:
         without = row.size - row.numerator
         counts = np.array([row.numerator, without], dtype=np.int64)
         least, small = self.linked.min_cell, self._is_small(row)
@@ -303,51 +265,5 @@ class _Breakdowns:
             upper=np.where(counts < least, bound, UNBOUNDED).astype(np.int64),
         ))
         self.linked.sums.add_relations(np.array([total]), cells.reshape(1, 2))
-        return _Row(row.facts, row.size, row.numerator, total, int(cells[0]), int(cells[1]),
+        return MeasureRow(row.facts, row.size, row.numerator, total, int(cells[0]), int(cells[1]),
                     UNBOUNDED if end is None else end)
-
-
-def measures_result(linked: LinkedTables, tables: MeasureTables) -> ProtectedMeasures:
-    """Return the measures of a settled system."""
-    rows = tables.rows
-    shown = [_shown(linked, row) for row in rows]
-    schema = {"measure_id": pl.String, "period": pl.String, "dimension": pl.String, "member": pl.String,
-              "denominator": pl.Int64, "value": pl.Float64, "at_most": pl.Float64, "at_least": pl.Float64,
-              "shown": pl.String}
-    hidden = [reason for row in rows for reason in _why(linked, row)]
-    keys = dict.fromkeys((*COLUMNS[:4], "part", "reason"), pl.String)
-    reasons = pl.DataFrame(hidden, schema=keys, orient="row")
-    return ProtectedMeasures(pl.DataFrame(shown, schema=schema, orient="row"), reasons, tally(reasons["reason"]))
-
-
-def _key(row: _Row) -> tuple[str, ...]:
-    return tuple(str(row.facts[name]) for name in COLUMNS[:4])
-
-
-def _shown(linked: LinkedTables, row: _Row) -> tuple[Any, ...]:
-    if row.total == -1 or linked.hidden[row.total]:
-        return (*_key(row), None, None, None, None, HIDDEN)
-    if row.those_with == -1:
-        return (*_key(row), row.size, round(row.facts["numerator"] / row.size, 4), None, None, EXACT)
-    with_hidden, without_hidden = (bool(linked.hidden[cell]) for cell in (row.those_with, row.those_without))
-    if not with_hidden and not without_hidden:
-        return (*_key(row), row.size, round(row.numerator / row.size, 4), None, None, EXACT)
-    if row.end == UNBOUNDED:
-        return (*_key(row), row.size, None, None, None, HIDDEN)
-    if row.numerator < linked.min_cell:
-        return (*_key(row), row.size, None, row.end / 100, None, CODED)
-    return (*_key(row), row.size, None, None, round(1 - row.end / 100, 2), CODED)
-
-
-def _why(linked: LinkedTables, row: _Row) -> list[tuple[str, ...]]:
-    if row.total == -1:
-        return [(*_key(row), part, str(Reason.SMALL)) for part in ("denominator", "value")]
-    out = [(*_key(row), "denominator", str(linked.reason[row.total]))] if linked.hidden[row.total] else []
-    parts = [cell for cell in (row.those_with, row.those_without) if cell != -1 and linked.hidden[cell]]
-    if parts:
-        # Of the two counts behind a share, the one that was hidden first says why.
-        first = sorted((linked.reason[cell] for cell in parts), key=lambda r: r is Reason.COMPLEMENT)[0]
-        out.append((*_key(row), "value", str(first)))
-    elif out:
-        out.append((*_key(row), "value", out[0][-1]))
-    return out
