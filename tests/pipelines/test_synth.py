@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from wellbridge.pipelines.synth import generate
@@ -412,6 +413,22 @@ def test_who_opted_out_is_known_to_partners_without_error(district: Path) -> Non
     out = {row["person_id"] for row in table(district, "people") if row["opt_out"]}
     assert out
     assert not any(record["errors"] for record in table(district, "records") if record["person_id"] in out)
+
+
+def test_roster_and_patients_are_the_truth_of_linking(district: Path) -> None:
+    roster, patients = (
+        pl.read_parquet(district / "truth" / f"{name}.parquet") for name in ("roster", "patients")
+    )
+    assert roster.columns == patients.columns
+    assert roster["pid"].is_unique().all()
+    assert patients["pid"].is_unique().all()
+    assert patients["pid"].is_in(roster["pid"].implode()).all()
+    said = {row["person_id"]: row for row in table(district, "records") if row["namespace"] == "patient"}
+    assert patients.height == len(said)
+    for row in patients.iter_rows(named=True):
+        assert [row["first_name"], row["surname"], row["dob"]] == [
+            said[row["pid"]][name] for name in ("first_name", "last_name", "birth_date")
+        ]
 
 
 def test_twins_name_each_other_and_share_a_birth_date(district: Path) -> None:

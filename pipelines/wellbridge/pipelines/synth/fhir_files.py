@@ -104,9 +104,7 @@ class Fhir:
         for number, person in enumerate(people.filter(pl.col("pathway") == "fhir").iter_rows(named=True)):
             said = known(rng, person)
             child = Child(self.plan, rng, person, said, *_consent(number, bool(person["opt_out"])))
-            self.truth.record(
-                person["person_id"], "fhir", "patient", f"pat-{child.key}", ";".join(said.errors)
-            )
+            self.truth.record(person["person_id"], "fhir", "patient", f"pat-{child.key}", said)
             child.identity()
             child.course()
             children.append(child)

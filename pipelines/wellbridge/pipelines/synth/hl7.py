@@ -94,9 +94,7 @@ class Hospital:
         records: list[Record] = []
         for number, person in enumerate(people.filter(pl.col("pathway") == "hl7v2").iter_rows(named=True)):
             said = known(rng, person)
-            self.truth.record(
-                person["person_id"], "hl7v2", "patient", _hospital_number(person), ";".join(said.errors)
-            )
+            self.truth.record(person["person_id"], "hl7v2", "patient", _hospital_number(person), said)
             records += _Patient(self.plan, rng, person, said, number).messages()
         self._write(records, choose(rng, records, FLAWS, self.plan.defects(block)))
         return counted(records)

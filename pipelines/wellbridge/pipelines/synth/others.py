@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
@@ -113,7 +114,13 @@ class Notices:
         if answered.date() > self.plan.night_days[night - 1] or rng.random() < 0.08:
             minutes = None
         said = known(rng, person)
-        self.truth.record(person["person_id"], "handle_with_care", "client", number, ";".join(said.errors))
+        self.truth.record(
+            person["person_id"],
+            "handle_with_care",
+            "client",
+            number,
+            replace(said, street="", zip_code="", phone=""),
+        )
         kinds = ("check_in", "counselor", "monitor")
         return {
             "notice_id": number,

@@ -11,6 +11,8 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
+from wellbridge.pipelines.synth.known import Known
+from wellbridge.pipelines.synth.pairs import COLUMNS, GROUPS
 from wellbridge.pipelines.synth.writing import CsvFile
 
 PEOPLE: Final = (
@@ -23,7 +25,9 @@ PEOPLE: Final = (
     "has_double_surname",
     "birth_date",
     "is_girl",
+    "street",
     "zip_code",
+    "phone",
     "student_number",
     "school",
     "grade",
@@ -41,7 +45,8 @@ PEOPLE: Final = (
     "move_night",
     "regrade_night",
 )
-_RECORDS: Final = ("person_id", "feed", "namespace", "source_id", "errors")
+_SAID: Final = ("first_name", "last_name", "birth_date", "street", "zip_code", "phone")
+_RECORDS: Final = ("person_id", "feed", "namespace", "source_id", "errors", *_SAID)
 _DEFECTS: Final = ("feed", "file", "row", "column", "rule", "night")
 _REMOVED: Final = ("feed", "file", "row", "rule", "night")
 _DELIVERIES: Final = ("night", "feed", "name", "rule", "note")
@@ -79,7 +84,8 @@ class Truth:
 
     def person_frame(self, people: pl.DataFrame) -> None:
         """Write the children of a block, and their student numbers as records of the district."""
-        self.people.rows(people.with_columns(pl.col("birth_date").cast(pl.String)))
+        people = people.with_columns(pl.col("birth_date").cast(pl.String))
+        self.people.rows(people)
         self.records.rows(
             people.select(
                 "person_id",
@@ -87,12 +93,21 @@ class Truth:
                 pl.lit("student").alias("namespace"),
                 pl.col("student_number").alias("source_id"),
                 pl.lit("").alias("errors"),
+                *_SAID,
             )
         )
 
-    def record(self, person_id: str, feed: str, namespace: str, source_id: str, errors: str) -> None:
-        """Write who a feed's own identifier stands for, and how its record misstates the person."""
-        self.records.line((person_id, feed, namespace, source_id, errors))
+    def record(self, person_id: str, feed: str, namespace: str, source_id: str, said: Known) -> None:
+        """Write who a feed's own identifier stands for, what its record says of the person, and how it misstates."""
+        traits = (
+            said.first_name,
+            said.last_name,
+            said.birth_date.isoformat(),
+            said.street,
+            said.zip_code,
+            said.phone,
+        )
+        self.records.line((person_id, feed, namespace, source_id, ";".join(said.errors), *traits))
 
     def defect(self, place: Place, column: str, rule: str) -> None:
         """Write one planted defect: the row that must be held."""
@@ -120,12 +135,40 @@ class Truth:
         """Write the files that need the whole."""
         for file in (self.people, self.records, self._defects, self._removed):
             file.close()
+        _linkage(self.folder)
         deliveries = CsvFile(self.folder / "deliveries.csv", _DELIVERIES)
         for night, *rest in sorted(set(self._deliveries)):
             deliveries.line((str(night), *rest))
         deliveries.close()
         write_json(self.folder / "measures.json", measures)
         write_json(self.folder / "expected.json", self.expected())
+
+
+def _linkage(folder: Path) -> None:
+    """Write ``roster.parquet`` and ``patients.parquet``: who is who, in the columns of ``synth --pairs``."""
+    people = pl.scan_csv(folder / "people.csv", infer_schema=False).with_columns(
+        pid=pl.col("person_id"),
+        hid=pl.col("household_id"),
+        sex=pl.when(pl.col("is_girl") == "true").then(pl.lit("F")).otherwise(pl.lit("M")),
+        twin=pl.col("twin_of").is_not_null(),
+        mover=pl.col("is_mover") == "true",
+        double_surname=pl.col("has_double_surname") == "true",
+        language=pl.when(pl.col("english_learner") == "true").then(pl.lit("other")).otherwise(pl.lit("en")),
+        school=pl.col("school"),
+        homeless=pl.col("is_homeless") == "true",
+        foster=pl.col("is_foster") == "true",
+    )
+    records = pl.scan_csv(folder / "records.csv", infer_schema=False).select(
+        "person_id", "namespace", "source_id", *_SAID
+    )
+    written = records.join(people.select("person_id", "pid", "hid", "sex", *GROUPS), on="person_id").rename(
+        {"last_name": "surname", "birth_date": "dob", "zip_code": "zip", "street": "address"}
+    )
+    for namespace, name in (("student", "roster"), ("patient", "patients")):
+        rows = written.filter(pl.col("namespace") == namespace).with_columns(
+            unique_id=pl.format("{}:{}", "namespace", "source_id")
+        )
+        rows.sort("unique_id").select(*COLUMNS, *GROUPS).sink_parquet(folder / f"{name}.parquet")
 
 
 def _totals(resources: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
