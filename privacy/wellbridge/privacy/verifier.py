@@ -215,7 +215,7 @@ def _measures(rows: list[Json], table: Json, manifest: Json) -> list[str]:
 
 def _is_range(row: Json) -> bool:
     """Whether a share stands between two ends: the counts behind it are such as may be shown, and only coarsened."""
-    return row["at_most"] != "" and row["at_least"] != ""
+    return bool(row["at_most"] != "" and row["at_least"] != "")
 
 
 def _measure_row(row: Json, key: Key, is_mean: bool, least: int, alone: bool) -> list[str]:

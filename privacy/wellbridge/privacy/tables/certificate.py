@@ -14,7 +14,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -63,9 +63,9 @@ def public_certificate(found: ProtectedTable, content: bytes, seen: Audit) -> di
     moves = moves[enough_of(is_other, np.diff(moves.indptr))]
     return {
         "format": FORMAT, "file": TABLE, "sha256": hashlib.sha256(content).hexdigest(), "count": found.count,
-        "min_cell": found.min_cell, "need": str(found.need), "axes": [_axis(axis) for axis in found.grid.axes],
+        "min_cell": found.min_cell, "need": str(found.need), "axes": [axis_as_json(axis) for axis in found.grid.axes],
         **({"blank_least": found.blank_least} if found.blank_least else {}),
-        "base": base.tolist(), "moves": _moves(moves),
+        "base": base.tolist(), "moves": moves_as_json(moves),
     }
 
 
@@ -76,18 +76,19 @@ def sealed_certificate(found: ProtectedTable, public: dict[str, Any]) -> dict[st
     digest = hashlib.sha256(json.dumps(public, sort_keys=True).encode()).hexdigest()
     return {
         "format": SEALED, "certificate": digest, "base": found.task.values[hidden].tolist(),
-        "moves": _moves(moves[enough_of(shown_by(moves, up, down), np.diff(moves.indptr))]),
+        "moves": moves_as_json(moves[enough_of(shown_by(moves, up, down), np.diff(moves.indptr))]),
         "secondary": int(found.secondary), "optimal": found.found.is_optimal, "lower_bound": found.found.lower_bound,
     }
 
 
-def _moves(moves: csr_matrix) -> list[list[list[int]]]:
+def moves_as_json(moves: csr_matrix) -> list[list[list[int]]]:
     """Each move as the places of what it changes among the hidden cells, and the changes."""
     return [[moves.indices[a:b].tolist(), moves.data[a:b].astype(int).tolist()]
             for a, b in pairwise(moves.indptr)]
 
 
-def _axis(axis: Axis) -> dict[str, Any]:
+def axis_as_json(axis: Axis) -> dict[str, Any]:
+    """Return an axis as verifiers read it: columns, nodes as lines of CSV, and each node's parent."""
     return {"columns": list(axis.columns), "labels": _labels(axis.nodes), "parent": axis.parent.tolist()}
 
 
@@ -144,17 +145,28 @@ def write_release(
     public = public_certificate(found, content, seen)
     if earlier:
         _check_together([*earlier, released(folder.name, public, content)])
+    publish(folder, {TABLE: content, NAME: json.dumps(public).encode()}, verify)
+    return public
+
+
+def publish(folder: Path, contents: Mapping[str, bytes], check: Callable[[Path], list[str]]) -> None:
+    """Write the files of a release and check what was written; the folder appears whole or not at all.
+
+    Raises:
+        ConfigurationError: WB-E-011 when the folder exists and is not empty, or cannot be written to.
+        PrivacyError: WB-E-042 when the check finds fault; nothing is written then.
+    """
     check_places(folder, None, None)
     aside = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
     is_written = False
     try:
         private_folder(aside)
-        for name, text in ((TABLE, content), (NAME, json.dumps(public).encode())):
+        for name, content in contents.items():
             with private_file(aside / name) as file:
-                file.write(text)
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        problems = verify(aside)
+        problems = check(aside)
         if not problems:
             folder.mkdir(parents=True, exist_ok=True)
             aside.rename(folder)
@@ -167,7 +179,6 @@ def write_release(
         raise ConfigurationError("WB-E-011", "The release cannot be written.", f"--out {folder.name}")
     if problems:
         raise PrivacyError("WB-E-042", f"The re-check found {len(problems)} violation(s).", " · ".join(problems))
-    return public
 
 
 def _check_together(releases: Sequence[ReleasedTable]) -> None:

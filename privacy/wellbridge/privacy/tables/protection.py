@@ -132,7 +132,7 @@ def protect(
         raise PrivacyError("WB-E-044", f"The minimum cell is below {LEAST_MIN_CELL}.", "setting min_cell")
     min_cell = min(min_cell, _MOST + 1)
     full = _full_cross(table, by, count)
-    names, hierarchies = _named(by)
+    names, hierarchies = named(by)
     found = grid(full, dimensions=names, count=count, hierarchies=hierarchies)
     sums = Sums()
     found.add_relations(sums, sums.add_cells(found.counts).reshape(found.counts.shape))
@@ -166,7 +166,7 @@ def as_published(
     Raises:
         PrivacyError: WB-E-046 when combinations are missing or repeated, or a count is negative or not whole.
     """
-    names, hierarchies = _named(by)
+    names, hierarchies = named(by)
     zeros = table.with_columns(pl.lit(0).alias(count))
     found = grid(zeros, dimensions=names, count=count, hierarchies=hierarchies)
     ordered = table[np.argsort(found.place)]
@@ -184,12 +184,13 @@ def as_published(
     return ProtectedTable(shown, found, task, pattern, count, min_cell, need, blank_least)
 
 
-def _named(by: Sequence[Dimension]) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+def named(by: Sequence[Dimension]) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+    """Return the finest column of each dimension, and the coarser ones of those that have some."""
     return [d.columns[0] for d in by], {d.columns[0]: d.columns[1:] for d in by if len(d.columns) > 1}
 
 
 def _full_cross(table: pl.DataFrame, by: Sequence[Dimension], count: str) -> pl.DataFrame:
-    names, hierarchies = _named(by)
+    names, hierarchies = named(by)
     columns = [name for dimension in by for name in dimension.columns]
     counts = table[count]
     if counts.null_count() or not counts.is_between(0, _MOST).all() or bool((counts != counts.round(0)).any()):

@@ -45,17 +45,16 @@ def verify(folder: str | Path, sealed: Json | None = None) -> list[str]:
 
 def _violations(certificate: Json, text: str, sealed: Json | None) -> list[str]:
     least, is_strong = certificate["min_cell"], certificate["need"] == "strong"
-    found = [problem for axis in certificate["axes"] for problem in _axis_problems(axis)]
+    found = [problem for axis in certificate["axes"] for problem in axis_problems(axis)]
     if found or certificate["need"] not in ("weak", "strong") or type(least) is not int or least < 3:
         return found or ["certificate.json: its limits are not known"]
-    if (counts := _counts(certificate, text)) is None:
+    if (counts := printed(certificate, text)) is None:
         return ["the table does not hold every combination of its axes in their order"]
-    small = sum(1 for n in counts if n is not None and not (n == 0 or n >= least))
-    if small:
+    if small := sum(1 for n in counts if n is not None and not (n == 0 or n >= least)):
         return [f"{small} cell(s) below {least} are printed"]
-    shape = _shape(certificate["axes"])
+    shape = shape_of(certificate["axes"])
     hidden = [place for place, n in enumerate(counts) if n is None]
-    lows, highs, found = _ranges(counts, hidden, shape, certificate, certificate)
+    lows, highs, found = proved_ranges(counts, hidden, shape, certificate, certificate)
     if not found:
         pinned = sum(1 for low, high in zip(lows, highs, strict=True) if low == high)
         never = sum(1 for high in highs if high < least) if is_strong else 0
@@ -70,7 +69,7 @@ def _sealed(certificate: Json, counts: list[Any], hidden: list[int], shape: Shap
     digest = hashlib.sha256(json.dumps(certificate, sort_keys=True).encode()).hexdigest()
     if sealed["format"] != SEALED or sealed["certificate"] != digest:
         return ["the auditor's certificate is of another release"]
-    lows, highs, found = _ranges(counts, hidden, shape, sealed, certificate)
+    lows, highs, found = proved_ranges(counts, hidden, shape, sealed, certificate)
     if found:
         return found
     least, is_strong = certificate["min_cell"], certificate["need"] == "strong"
@@ -82,7 +81,7 @@ def _sealed(certificate: Json, counts: list[Any], hidden: list[int], shape: Shap
     return [f"{bare} small cell(s) are not proved protected"] if bare else []
 
 
-def _axis_problems(axis: Json) -> list[str]:
+def axis_problems(axis: Json) -> list[str]:
     """A node's parent is the node with its finest open column closed; the last node stands for all."""
     labels, parents = list(csv.reader(axis["labels"])), axis["parent"]
     place = {tuple(label): number for number, label in enumerate(labels)}
@@ -96,7 +95,7 @@ def _axis_problems(axis: Json) -> list[str]:
     return []
 
 
-def _counts(certificate: Json, text: str) -> list[int | None] | None:
+def printed(certificate: Json, text: str) -> list[int | None] | None:
     """Return the counts in the order of the axes, None where blank; None when the rows are not as they must be."""
     header = ",".join([name for axis in certificate["axes"] for name in axis["columns"]] + [certificate["count"]])
     prefixes = certificate["axes"][0]["labels"]
@@ -111,7 +110,8 @@ def _counts(certificate: Json, text: str) -> list[int | None] | None:
     return [int(part[2]) if part[2] else None for part in parts]
 
 
-def _shape(axes: list[Json]) -> Shape:
+def shape_of(axes: list[Json]) -> Shape:
+    """Return the steps, sizes and parents of the axes, the last axis first."""
     out, step = [], 1
     for axis in reversed(axes):
         out.append((step, len(axis["labels"]), axis["parent"]))
@@ -137,7 +137,7 @@ def _adds_up(values: list[int], shape: Shape) -> bool:
     return True
 
 
-def _ranges(
+def proved_ranges(
     counts: list[Any], hidden: list[int], shape: Shape, proof: Json, public: Json
 ) -> tuple[list[int], list[int], list[str]]:
     """Return the least and greatest count that base and moves show of each hidden cell, and what is wrong."""
