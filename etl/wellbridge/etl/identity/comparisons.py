@@ -1,0 +1,180 @@
+"""What is compared, and what each level of agreement means, as data.
+
+A level's SQL is DuckDB's and Splink's: the two records' columns end in ``_l`` and ``_r``. Levels are asked from the
+best down; a pair's digit is the number of the first that holds: 0 where a side is missing, 1 where nothing agrees,
+the highest where all does.
+
+Everything that says "one home" stands in ONE comparison: surname, address, phone and ZIP code of brothers and sisters
+agree together, and a model that counts them one by one merges them (reference/linkage.md 2.3: precision .605).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from wellbridge.schemas.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of agreement.
+
+    Attributes:
+        label: what it means, in words.
+        sql: when it holds; "" for the lowest, which holds where no other does.
+        is_home: two children of one home agree so as often as one child's records do. How often depends on the size
+            of homes and not on the file's, so it is counted per record (see ``model.Weight.others``).
+        counted: columns whose equality nearly is this level, so that it can be counted over all pairs of a file.
+    """
+
+    label: str
+    sql: str = ""
+    is_home: bool = False
+    counted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One comparison of two records.
+
+    Attributes:
+        name: as a model names it.
+        columns: of the standard frame, that it looks at.
+        missing: SQL, when nothing can be said.
+        levels: from the lowest to the highest.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    missing: str
+    levels: tuple[Level, ...]
+
+    @property
+    def case(self) -> str:
+        """Return the SQL of the digit."""
+        whens = [f"WHEN {self.missing} THEN 0"]
+        for digit in range(len(self.levels), 1, -1):
+            whens.append(f"WHEN {self.levels[digit - 1].sql} THEN {digit}")
+        return f"CASE {' '.join(whens)} ELSE 1 END"
+
+
+def _either_is_null(column: str) -> str:
+    return f"({column}_l IS NULL OR {column}_r IS NULL)"
+
+
+_ONE_TYPO: Final = "(least(length({0}_l), length({0}_r)) >= 3 AND damerau_levenshtein({0}_l, {0}_r) <= 1)"
+_IS_SWAPPED: Final = "(first_name_l = last_name_r AND last_name_l = first_name_r)"
+
+# The first name is the evidence that tells brothers and sisters apart.
+FIRST_NAME: Final = Comparison(
+    "first_name",
+    ("first_name", "first_names", "nickname_roots", "last_name"),
+    _either_is_null("first_name"),
+    (
+        Level("disagree: Jaro-Winkler under .7"),
+        Level(
+            "faintly alike: Jaro-Winkler at least .7",
+            "jaro_winkler_similarity(first_name_l, first_name_r) >= 0.7",
+        ),
+        Level(
+            "nearly the same: one typing error, or Jaro-Winkler at least .9",
+            f"({_ONE_TYPO.format('first_name')} OR jaro_winkler_similarity(first_name_l, first_name_r) >= 0.9)",
+        ),
+        Level(
+            "a nickname, or one holds all parts of the other",
+            "(list_has_any(nickname_roots_l, nickname_roots_r) AND (len(first_names_l) = 1 OR len(first_names_r) = 1)"
+            " OR list_has_all(first_names_l, first_names_r) OR list_has_all(first_names_r, first_names_l))",
+        ),
+        Level("the same, or exchanged with the last name", f"(first_name_l = first_name_r OR {_IS_SWAPPED})"),
+    ),
+)
+FIRST_DISAGREES: Final = 1
+FIRST_MAY_BE_TWIN: Final = (2, 3)  # two names of twins may be as near as this
+
+_TWO_OF_THREE: Final = (
+    "((year(birth_date_l) = year(birth_date_r))::INT + (month(birth_date_l) = month(birth_date_r))::INT"
+    " + (day(birth_date_l) = day(birth_date_r))::INT >= 2)"
+)
+BIRTH_DATE: Final = Comparison(
+    "birth_date",
+    ("birth_date",),
+    _either_is_null("birth_date"),
+    (
+        Level("differ"),
+        Level("two of year, month and day are the same", _TWO_OF_THREE),
+        Level(
+            "day and month exchanged",
+            "(year(birth_date_l) = year(birth_date_r) AND month(birth_date_l) = day(birth_date_r)"
+            " AND day(birth_date_l) = month(birth_date_r))",
+        ),
+        Level("the same", "birth_date_l = birth_date_r", counted=("birth_date",)),
+    ),
+)
+BIRTH_DATE_SAME: Final = 4
+
+SEX: Final = Comparison(
+    "sex",
+    ("sex",),
+    _either_is_null("sex"),
+    (Level("differ"), Level("the same", "sex_l = sex_r", counted=("sex",))),
+)
+
+_SAME_SURNAME: Final = f"(last_name_l = last_name_r OR last_compact_l = last_compact_r OR {_IS_SWAPPED})"
+_NEAR_SURNAME: Final = (
+    f"(list_has_any(last_names_l, last_names_r) OR {_ONE_TYPO.format('last_compact')}"
+    " OR jaro_winkler_similarity(last_compact_l, last_compact_r) >= 0.92)"
+)
+_SAME_PLACE: Final = (
+    "(address_key_l = address_key_r OR phone_l = phone_r"
+    " OR (zip_code_l = zip_code_r AND damerau_levenshtein(address_key_l, address_key_r) <= 2))"
+)
+HOME: Final = Comparison(
+    "home",
+    ("last_name", "last_compact", "last_names", "first_name", "address_key", "phone", "zip_code"),
+    f"({_either_is_null('last_compact')} AND {_either_is_null('address_key')} AND {_either_is_null('phone')})",
+    (
+        Level("nothing in common"),
+        Level("a part of the surname, or nearly the same", _NEAR_SURNAME),
+        Level("the same surname", _SAME_SURNAME, counted=("last_compact",)),
+        Level("the same surname and ZIP code", f"({_SAME_SURNAME} AND zip_code_l = zip_code_r)",
+              counted=("last_compact", "zip_code")),
+        Level("the same address or phone", _SAME_PLACE, is_home=True),
+        Level("the same address or phone, and a surname that agrees at least in part",
+              f"({_SAME_PLACE} AND ({_SAME_SURNAME} OR {_NEAR_SURNAME}))", is_home=True),
+    ),
+)  # fmt: skip
+HOME_SHARED: Final = (5, 6)
+
+_KNOWN: Final = {one.name: one for one in (FIRST_NAME, BIRTH_DATE, SEX, HOME)}
+_PLAIN: Final = re.compile(r"(text|exact)\(([a-z][a-z0-9_]{0,40})\)")
+
+
+def comparison(name: str) -> Comparison:
+    """Return a comparison by name: one of the above, ``text(COLUMN)`` or ``exact(COLUMN)``.
+
+    Raises:
+        ConfigurationError: WB-E-015 for any other name.
+    """
+    if name in _KNOWN:
+        return _KNOWN[name]
+    plain = _PLAIN.fullmatch(name)
+    if not plain:
+        raise ConfigurationError("WB-E-015", "A model names an unknown comparison.", "comparisons")
+    kind, column = plain.groups()
+    same = Level("the same", f"{column}_l = {column}_r", counted=(column,))
+    if kind == "exact":
+        return Comparison(name, (column,), _either_is_null(column), (Level("differ"), same))
+    alike = f"jaro_winkler_similarity({column}_l, {column}_r)"
+    return Comparison(
+        name,
+        (column,),
+        _either_is_null(column),
+        (
+            Level("differ"),
+            Level("alike: Jaro-Winkler at least .8", f"{alike} >= 0.8"),
+            Level("nearly the same", f"({_ONE_TYPO.format(column)} OR {alike} >= 0.92)"),
+            same,
+        ),
+    )
