@@ -26,59 +26,16 @@ _LETTERS: Final = {
     "þ": "th",
     "ı": "i",
 }
-_MOJIBAKE: Final = (
-    "[ÃÂÄÅ][\u0080-\u00bf\u0152-\u0192\u2010-\u2122]"  # UTF-8 that was read as Latin-1 or Windows-1252
-)
+# UTF-8 that was read as Latin-1 or Windows-1252.
+_MOJIBAKE: Final = "[ÃÂÄÅ][\u0080-\u00bf\u0152-\u0192\u2010-\u2122]"
 _SUFFIXES: Final = {"jr": "jr", "sr": "sr", "2nd": "ii", "3rd": "iii", "ii": "ii", "iii": "iii", "iv": "iv"}
-_PARTICLES: Final = frozenset(
-    [
-        "de",
-        "del",
-        "la",
-        "las",
-        "los",
-        "da",
-        "do",
-        "dos",
-        "das",
-        "di",
-        "della",
-        "van",
-        "von",
-        "der",
-        "den",
-        "ter",
-        "el",
-        "al",
-        "bin",
-        "bint",
-        "ibn",
-        "y",
-        "e",
-    ]
-)
+_PARTICLES: Final = "de|del|la|las|los|da|do|dos|das|di|della|van|von|der|den|ter|el|al|bin|bint|ibn|y|e"
 # A name of such words alone is none. A hard word is never a name; a soft one may be a family's.
-_HARD: Final = frozenset(
-    [
-        "test",
-        "tester",
-        "testing",
-        "unknown",
-        "unk",
-        "unnamed",
-        "noname",
-        "fnu",
-        "lnu",
-        "nfn",
-        "null",
-        "none",
-        "infant",
-        "newborn",
-    ]
+_HARD: Final = (
+    "test|tester|testing|unknown|unk|unnamed|noname|fnu|lnu|nfn|null|none|infant|newborn|x{2,}|z{3,}|[0-9]+"
 )
-_SOFT: Final = frozenset(
-    ["student", "patient", "baby", "boy", "girl", "male", "female", "name", "no", "not", "first", "last"]
-    + ["sample", "dummy", "fake", "person", "user", "child", "one"]
+_SOFT: Final = (
+    "student|patient|baby|boy|girl|male|female|name|no|not|first|last|sample|dummy|fake|person|user|child"
 )
 
 
@@ -126,9 +83,12 @@ def _mended(value: str) -> str:
 
 def without_placeholders(first: pl.Series, last: pl.Series) -> tuple[pl.Series, pl.Series]:
     """Return folded first and last names, null where the words are no name: "test student", "baby boy", "unknown"."""
-    hard = [per_value(names, _is_all_of(words)) for names, words in ((first, _HARD | {"baby", "babyboy", "babygirl"}),
-                                                                     (last, _HARD))]  # fmt: skip
-    soft = [per_value(names, _is_all_of(_HARD | _SOFT)) for names in (first, last)]
+    no_name = f"{_HARD}|{_SOFT}"
+    hard = [
+        per_value(first, _is_all_of(f"{_HARD}|baby|babyboy|babygirl")),
+        per_value(last, _is_all_of(_HARD)),
+    ]
+    soft = [per_value(names, _is_all_of(no_name)) for names in (first, last)]
     many = [per_value(names, lambda distinct: distinct.str.contains(" ")) for names in (first, last)]
     dropped = [hard[i] | (soft[i] & (many[i] | hard[1 - i] | (soft[0] & soft[1]))) for i in (0, 1)]
     kept = [
@@ -138,12 +98,11 @@ def without_placeholders(first: pl.Series, last: pl.Series) -> tuple[pl.Series, 
     return kept[0], kept[1]
 
 
-def _is_all_of(words: frozenset[str]) -> Callable[[pl.Series], pl.Series]:
-    """Return a rule that tells whether every word of a name is one of these, or no name for its letters."""
-    pattern = f"(?:{'|'.join(sorted(words))}|x{{2,}}|z{{3,}}|[0-9]+)"
+def _is_all_of(words: str) -> Callable[[pl.Series], pl.Series]:
+    """Return a rule that tells whether every word of a name is one of these."""
 
     def rule(names: pl.Series) -> pl.Series:
-        return names.str.contains(f"^{pattern}(?: {pattern})*$").fill_null(False)
+        return names.str.contains(f"^(?:{words})(?: (?:{words}))*$").fill_null(False)
 
     return rule
 
@@ -157,11 +116,12 @@ def split_suffix(names: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 def without_particles(names: pl.Series) -> pl.Series:
     """Return surnames without "de la", "van" and the like; what consists of them alone stays."""
-    words = "|".join(sorted(_PARTICLES))
 
     def rule(distinct: pl.Series) -> pl.Series:
-        doubled = pl.concat([(" " + distinct.str.replace_all(" ", "  ") + " ")])
-        left = doubled.str.replace_all(rf" (?:{words}) ", " ").str.replace_all(" +", " ").str.strip_chars()
+        doubled = " " + distinct.str.replace_all(" ", "  ") + " "
+        left = (
+            doubled.str.replace_all(rf" (?:{_PARTICLES}) ", " ").str.replace_all(" +", " ").str.strip_chars()
+        )
         return pl.select(pl.when(left != "").then(left).otherwise(distinct)).to_series()
 
     return per_value(names, rule)
