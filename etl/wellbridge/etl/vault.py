@@ -8,17 +8,21 @@ the operating system's random source and never from what they stand for (34 CFR 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from typing import Any, Final
 
 import polars as pl
 import sqlalchemy as sa
 
-from wellbridge.etl.store import Store, columns_sql, quoted
+from wellbridge.etl.identity.parts import remember
+from wellbridge.etl.identity.sealed import Seals
+from wellbridge.etl.identity.tables import HUB
+from wellbridge.etl.store import Store
 from wellbridge.privacy.consent import DECISION, strictest
-from wellbridge.schemas.contract import NAMESPACES, TRAITS, Kind
+from wellbridge.schemas.contract import NAMESPACES, Kind
 
 VAULT: Final = sa.MetaData()
+for _hub_table in HUB.tables.values():
+    _hub_table.to_metadata(VAULT)
 
 
 def _table(name: str, **columns: Any) -> sa.Table:
@@ -29,8 +33,6 @@ _T, _I, _D, _B = sa.Text(), sa.BigInteger(), sa.Date(), sa.Boolean()
 
 SOURCE_KEY = _table("source_key", namespace=_T, source_id=_T, key=_T, is_known=_B)
 SUBJECT = _table("subject", subject_key=_T, namespace=_T, own_person_key=_T, person_key=_T)
-TRAIT_NAMES: Final = tuple(sorted(TRAITS))
-TRAIT = _table("trait", subject_key=_T, trait=_T, value=_T, version=_T)
 CONSENT = _table(
     "consent",
     feed=_T,
@@ -78,17 +80,22 @@ def random_keys(count: int) -> pl.Series:
 class Keys:
     """The vault's keys of one namespace, held in memory for a night.
 
-    A person's namespace also knows each subject's ``person_key``.
+    A person's namespace also knows each subject's ``person_key``. A forgotten person's id is known by its token alone
+    and keeps its key, so that nothing new begins under it.
     """
 
-    def __init__(self, store: Store, namespace: str, kind: Kind) -> None:
-        self._store, self.namespace, self.kind = store, namespace, kind
+    def __init__(self, store: Store, namespace: str, kind: Kind, seals: Seals) -> None:
+        self._store, self.namespace, self.kind, self._seals = store, namespace, kind, seals
         self._known = store.frame(
             "SELECT k.source_id, k.key, k.is_known, s.person_key FROM source_key k "
             "LEFT JOIN subject s ON s.subject_key = k.key WHERE k.namespace = ?",
             [namespace],
         ).with_columns(pl.col("person_key").cast(pl.String))
-        self._fresh: list[pl.DataFrame] = []
+        self._forgotten = store.frame(
+            "SELECT t.token, t.record_id AS key, true AS is_known, s.person_key FROM record_tombstone t "
+            "JOIN subject s ON s.subject_key = t.record_id WHERE t.namespace = ?",
+            [namespace],
+        )
 
     def keys(self, ids: pl.Series, *, defines: bool) -> pl.DataFrame:
         """Return ``source_id, key, is_known, person_key`` of distinct ids, drawing keys for new ones.
@@ -98,12 +105,22 @@ class Keys:
             defines: the rows bring the identifiers into being, so that other rows may refer to them.
         """
         distinct = ids.drop_nulls().unique().to_frame("source_id")
-        new = distinct.join(self._known, on="source_id", how="anti")
+        new = self._without_forgotten(distinct.join(self._known, on="source_id", how="anti"))
         if new.height:
             self._add(new, is_known=defines)
         if defines:
             self._mark_known(distinct)
         return distinct.join(self._known, on="source_id", how="inner")
+
+    def _without_forgotten(self, new: pl.DataFrame) -> pl.DataFrame:
+        """Give forgotten persons' ids their old keys, in memory alone; return the others."""
+        if not (new.height and self._forgotten.height):
+            return new
+        known = new.with_columns(self._seals.tombstones(self.namespace, new["source_id"])).join(
+            self._forgotten, on="token"
+        )
+        self._known = pl.concat([self._known, known.select(self._known.columns)])
+        return new.join(known, on="source_id", how="anti")
 
     def _add(self, new: pl.DataFrame, *, is_known: bool) -> None:
         person = (
@@ -154,10 +171,15 @@ class Keys:
 
 
 class Vault:
-    """The vault of a site, open for writing."""
+    """The vault of a site, open for writing.
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    Args:
+        store: its store.
+        seals: what seals and recognises the site's records.
+    """
+
+    def __init__(self, store: Store, seals: Seals) -> None:
+        self.store, self.seals = store, seals
         self._keys: dict[str, Keys] = {}
 
     def namespace(self, feed: str, name: str) -> Keys:
@@ -165,7 +187,7 @@ class Vault:
         space = NAMESPACES[name]
         full = name if space.shared else f"{feed}/{name}"
         if full not in self._keys:
-            self._keys[full] = Keys(self.store, full, space.kind)
+            self._keys[full] = Keys(self.store, full, space.kind, self.seals)
         return self._keys[full]
 
     def set_persons(self, persons: pl.DataFrame) -> None:
@@ -180,20 +202,8 @@ class Vault:
             keys.refresh_persons(persons)
 
     def set_traits(self, traits: pl.DataFrame) -> None:
-        """Keep each subject's newest value of each trait: ``subject_key``, text traits, ``version``.
-
-        Trait by trait, because one record brings the name and another the sex: a missing cell says nothing.
-        """
-        names = [name for name in TRAIT_NAMES if name in traits.columns]
-        long = traits.unpivot(
-            on=names, index=["subject_key", "version"], variable_name="trait", value_name="value"
-        )
-        newest = (
-            long.drop_nulls("value")
-            .sort("version", "value")
-            .unique(["subject_key", "trait"], keep="last", maintain_order=True)
-        )
-        self.replace("trait", ["subject_key", "trait"], newest)
+        """Keep what was said about subjects, sealed: ``subject_key, version`` and text columns of ``TRAITS``."""
+        remember(self.store, self.seals, traits)
 
     def decide(self, decisions: pl.DataFrame) -> int:
         """Take note of decisions about sharing (columns of ``CONSENT``); return how many changed what is known."""
@@ -213,29 +223,3 @@ class Vault:
             )
             self.store.run("INSERT INTO consent BY NAME SELECT * FROM news", news=news)
         return changed.height
-
-    def replace(self, table: str, key: Sequence[str], rows: pl.DataFrame) -> int:
-        """Upsert versioned rows by key, the highest version winning; return how many changed the table.
-
-        Of two rows with the same version the one whose content sorts last wins, so that order does not matter.
-        """
-        content = [name for name in rows.columns if name not in {*key, "version"}]
-        on = " AND ".join(f"t.{quoted(name)} = i.{quoted(name)}" for name in key)
-        newer = self.store.frame(
-            f"SELECT i.* FROM incoming i LEFT JOIN {quoted(table)} t ON {on} WHERE t.version IS NULL "
-            f"OR (i.version, {_text('i', content)}) > (t.version, {_text('t', content)})",
-            incoming=rows,
-        )
-        if newer.height:
-            names = columns_sql(rows.columns)
-            self.store.run(f"DELETE FROM {quoted(table)} t USING newer i WHERE {on}", newer=newer)
-            self.store.run(
-                f"INSERT INTO {quoted(table)} ({names}) SELECT {names} FROM newer",
-                newer=newer,
-            )
-        return newer.height
-
-
-def _text(alias: str, names: Sequence[str]) -> str:
-    cells = ", ".join(f"coalesce(CAST({alias}.{quoted(name)} AS VARCHAR), '')" for name in names)
-    return f"concat_ws('|', {cells})"

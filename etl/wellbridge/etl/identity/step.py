@@ -1,104 +1,201 @@
-"""Linking by exact rules: a partner's record joins a student only where name and birth date leave no doubt.
+"""The nightly step of the hub: who is who, after what came tonight.
 
-The result is a pure function of what the vault holds, so the order of deliveries does not matter. A record that no
-rule links keeps a person of its own: a wrong link puts one child's care on another child, a missing one does not.
-
-Rules, the first that links wins:
-    1. the record carries the district's student number;
-    2. first name, last name, birth date and one of ZIP code, phone or address agree, unique on both sides;
-    3. first name, last name and birth date agree, unique on both sides.
-A stated sex that differs forbids the link. In feeds of notices (namespace ``client``) several records may be about
-one child, so there only the roster's side must be unique.
+New and changed records are read and scored against the hub; then everything that a change could touch is decided
+anew from the stored pairs and what persons said. Pairs, constraints and sizes decide alone, so the order of
+deliveries, their repetition and a kill in between do not matter. Sizes count as the next power of two: a hub that
+grows then seldom asks for a decision about records that nothing else touches, and when it does all are decided.
 """
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
+import json
 from typing import Final
 
 import polars as pl
 
-from wellbridge.etl.vault import TRAIT_NAMES, Vault
+from wellbridge.etl.failpoint import reach
+from wellbridge.etl.identity import matcher
+from wellbridge.etl.identity.candidates import ANCHOR, PAIR_COLUMNS, read, unread
+from wellbridge.etl.identity.decide import DECIDED, SCORED, Source, decide
+from wellbridge.etl.identity.history import Moment, commit
+from wellbridge.etl.identity.hub import now
+from wellbridge.etl.identity.persons import Evidence, wanted_memberships
+from wellbridge.etl.store import Store
+from wellbridge.etl.vault import Vault, random_keys
 
-_ANCHOR: Final = "student"
-_RULES: Final = (
-    ("first_name", "last_name", "birth_date", "zip_code"),
-    ("first_name", "last_name", "birth_date", "phone"),
-    ("first_name", "last_name", "birth_date", "address"),
-    ("first_name", "last_name", "birth_date"),
-)
+_REPEATING: Final = "/client"  # feeds of notices: several records may be about one child
+MOVED: Final = {"subject_key": pl.String, "person_key": pl.String}
 
 
-def link(vault: Vault) -> pl.DataFrame:
-    """Decide every subject's person again; store and return ``subject_key, person_key`` of those that moved."""
-    people = _people(vault)
-    anchors = people.filter(pl.col("namespace") == _ANCHOR)
-    others = people.filter(pl.col("namespace") != _ANCHOR)
-    linked = _decide(anchors, others)
-    wanted = (
-        people.select("subject_key", "own_person_key", "person_key")
-        .join(linked, on="subject_key", how="left")
-        .with_columns(pl.coalesce("anchor_person_key", "own_person_key").alias("wanted"))
+def link(vault: Vault, run_id: str = "") -> pl.DataFrame:
+    """Decide again what changed; store and return ``subject_key, person_key`` of the subjects that moved.
+
+    Args:
+        vault: the vault, in a transaction.
+        run_id: the night's id, kept with every decision and event.
+    """
+    store, moment = vault.store, Moment(run_id, now())
+    new = unread(store)
+    sources = _sources(store)
+    config = _config(sources)
+    is_other = config != store.value("SELECT config_hash FROM identity_run ORDER BY ended_at DESC LIMIT 1")
+    seeds, gone = pl.DataFrame(schema={"record_id": pl.String}), None
+    if new.height:
+        seeds, gone = read(store, vault.seals, new, moment)
+        reach("identity.scored")
+    touched = _touched(store, seeds, is_all=is_other)
+    if not touched.height:
+        return pl.DataFrame(schema=MOVED)
+    decided, log = _decide(store, touched, sources, gone, moment)
+    evidence = Evidence(decided, log, _causes(store, touched))
+    moved = commit(store, wanted_memberships(store, touched, evidence, ANCHOR), moment)
+    reach("identity.committed")
+    store.run(
+        "UPDATE source_record SET is_decided = true FROM touched t WHERE source_record.record_id = t.record_id",
+        touched=touched,
     )
-    moved = wanted.filter(pl.col("wanted") != pl.col("person_key")).select(
-        "subject_key", pl.col("wanted").alias("person_key")
+    moves = _subjects_moved(store, touched)
+    vault.set_persons(moves)
+    _note_run(store, moment, config, new, decided, moved)
+    return moves
+
+
+def _sources(store: Store) -> list[Source]:
+    """Return every source, the anchor first, with its size rounded up to a power of two."""
+    counted = store.frame(
+        "SELECT namespace, count(*) AS n FROM subject GROUP BY namespace ORDER BY namespace"
     )
-    vault.set_persons(moved)
-    return moved
+    sizes = {ANCHOR: 0, **dict(counted.iter_rows())}
+    return [
+        Source(name, 1 << max(size - 1, 0).bit_length(), not name.endswith(_REPEATING))
+        for name, size in sorted(sizes.items(), key=lambda item: (item[0] != ANCHOR, item[0]))
+    ]
 
 
-def _people(vault: Vault) -> pl.DataFrame:
-    known = vault.store.frame(
-        "SELECT s.subject_key, s.namespace, s.own_person_key, s.person_key, k.source_id "
-        "FROM subject s JOIN source_key k ON k.key = s.subject_key"
-    )
-    traits = vault.store.frame("SELECT subject_key, trait, value FROM trait").pivot(
-        on="trait", on_columns=TRAIT_NAMES, index="subject_key", values="value"
-    )
-    raw = known.join(traits, on="subject_key", how="left")
-    letters = [_letters(pl.col(name)).alias(name) for name in ("first_name", "last_name", "address")]
-    digits = pl.col("phone").str.replace_all(r"\D", "").str.slice(-10).alias("phone")
-    return raw.with_columns(
-        *letters, digits, pl.col("zip_code").str.slice(0, 5), pl.col("sex").str.to_lowercase().str.slice(0, 1)
-    )
+def _config(sources: list[Source]) -> str:
+    stated = [matcher.version(), *([one.name, one.size, one.is_unique] for one in sources)]
+    return hashlib.sha256(json.dumps(stated).encode()).hexdigest()
 
 
-def _letters(name: pl.Expr) -> pl.Expr:
-    folded = name.str.normalize("NFKD").str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]+", "")
-    return pl.when(folded != "").then(folded)
-
-
-def _decide(anchors: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
-    by_number = (
-        others.filter(pl.col("student_number").is_not_null())
-        .join(
-            anchors.select(
-                pl.col("source_id").alias("student_number"),
-                pl.col("own_person_key").alias("anchor_person_key"),
-            ),
-            on="student_number",
+def _touched(store: Store, seeds: pl.DataFrame, *, is_all: bool) -> pl.DataFrame:
+    """Return ``record_id`` of all records whose decisions hang together with the seeds' or with what persons said."""
+    if is_all:
+        return store.frame("SELECT record_id FROM source_record")
+    marked = store.frame("SELECT record_id FROM source_record WHERE NOT is_decided")
+    known = front = pl.concat([seeds, marked]).unique()
+    while front.height:
+        near = store.frame(
+            "SELECT record_b AS record_id FROM scored_pair p SEMI JOIN front f ON p.record_a = f.record_id "
+            "UNION SELECT record_a FROM scored_pair p SEMI JOIN front f ON p.record_b = f.record_id "
+            "UNION SELECT record_b FROM link_constraint p SEMI JOIN front f ON p.record_a = f.record_id "
+            "UNION SELECT record_a FROM link_constraint p SEMI JOIN front f ON p.record_b = f.record_id",
+            front=front,
         )
-        .select("subject_key", "anchor_person_key")
-    )
-    found = [by_number]
-    for rule in _RULES:
-        decided = pl.concat(found).select("subject_key")
-        found.append(_agree(anchors, others.join(decided, on="subject_key", how="anti"), rule))
-    return pl.concat(found)
+        front = near.join(known, on="record_id", how="anti")
+        known = pl.concat([known, front])
+    return known
 
 
-def _agree(anchors: pl.DataFrame, others: pl.DataFrame, rule: tuple[str, ...]) -> pl.DataFrame:
-    whole = pl.all_horizontal(pl.col(name).is_not_null() for name in rule)
-    one_anchor = anchors.filter(whole).filter(pl.len().over(rule) == 1)
-    one_record = others.filter(whole).filter(
-        (pl.len().over("namespace", *rule) == 1) | pl.col("namespace").str.ends_with("/client")
+def _decide(
+    store: Store, touched: pl.DataFrame, sources: list[Source], gone: pl.DataFrame | None, moment: Moment
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Decide the touched pairs; return them, and the decisions that are new (``decision_id``, the pair, outcome)."""
+    stored = store.frame(
+        "SELECT p.* FROM scored_pair p SEMI JOIN touched t ON p.record_a = t.record_id", touched=touched
     )
-    pairs = one_record.join(
-        one_anchor.select(
-            *rule, pl.col("own_person_key").alias("anchor_person_key"), pl.col("sex").alias("anchor_sex")
-        ),
-        on=list(rule),
+    said = store.frame(
+        "SELECT c.record_a, c.record_b, c.kind, a.source AS source_a, b.source AS source_b FROM link_constraint c "
+        "JOIN source_record a ON a.record_id = c.record_a JOIN source_record b ON b.record_id = c.record_b "
+        "SEMI JOIN touched t ON c.record_a = t.record_id WHERE c.asserted_to IS NULL",
+        touched=touched,
     )
-    same_sex = (
-        pl.col("sex").is_null() | pl.col("anchor_sex").is_null() | (pl.col("sex") == pl.col("anchor_sex"))
+    decided = pl.DataFrame(schema=DECIDED)
+    if stored.height or said.height:
+        decided = decide(stored.select(list(SCORED)), said, sources, matcher.limits())
+    scored = decided.filter(pl.col("tier") != "person").join(
+        stored.select("record_a", "record_b", "model_hash"), on=["record_a", "record_b"], how="left"
     )
-    return pairs.filter(same_sex).select("subject_key", "anchor_person_key")
+    before = stored.filter(pl.col("outcome").is_not_null()).select(PAIR_COLUMNS)
+    if gone is not None:
+        before = pl.concat([before, gone])
+    _store_outcomes(store, stored, scored)
+    return decided, _log(store, scored, before, moment)
+
+
+def _store_outcomes(store: Store, stored: pl.DataFrame, scored: pl.DataFrame) -> None:
+    other = scored.join(stored, on=list(scored.columns), how="anti", nulls_equal=True)
+    if not other.height:
+        return
+    store.run(
+        "DELETE FROM scored_pair p USING other o WHERE p.record_a = o.record_a AND p.record_b = o.record_b",
+        other=other.select("record_a", "record_b"),
+    )
+    store.append("scored_pair", other.select(*DECIDED, "model_hash"))
+
+
+def _log(store: Store, scored: pl.DataFrame, before: pl.DataFrame, moment: Moment) -> pl.DataFrame:
+    """Write down automatic decisions that are new: links, questions, and links that are no more."""
+    is_said = pl.col("outcome").is_in(["link", "review"])
+    ends = ["record_a", "record_b"]
+    new = scored.filter(is_said).join(before, on=list(PAIR_COLUMNS), how="anti", nulls_equal=True)
+    still = scored.filter(pl.col("outcome") == "link").select(ends)
+    links = before.filter(pl.col("outcome") == "link").join(still, on=ends, how="anti")
+    ended = links.select(ends).unique().join(scored, on=ends, how="left").with_columns(outcome=pl.lit("none"))
+    ended = ended.join(new.select(ends), on=ends, how="anti")
+    rows = pl.concat([new, ended.select(new.columns)], how="vertical_relaxed")
+    rows = rows.select(
+        random_keys(rows.height).alias("decision_id"),
+        pl.lit("auto").alias("kind"),
+        *ends,
+        *("outcome", "tier", "weight", "levels", "margin", "runner_up", "model_hash"),
+        pl.lit(moment.run_id).alias("run_id"),
+        "reason",
+        pl.lit(moment.at, pl.Datetime("us")).alias("decided_at"),
+    )
+    if rows.height:
+        store.append("decision", rows)
+    return rows.select("decision_id", *ends, "outcome")
+
+
+def _causes(store: Store, touched: pl.DataFrame) -> pl.DataFrame:
+    """Return ``record_id, decision_id``: the last decision by hand about each record that waits for one."""
+    return store.frame(
+        "SELECT record_id, arg_max(decision_id, said_at) AS decision_id FROM ("
+        "SELECT unnest([record_a, record_b]) AS record_id, coalesce(closed_by, decision_id) AS decision_id, "
+        "coalesce(asserted_to, asserted_from) AS said_at FROM link_constraint) c "
+        "SEMI JOIN (SELECT r.record_id FROM source_record r SEMI JOIN touched t USING (record_id) "
+        "WHERE NOT r.is_decided) u USING (record_id) GROUP BY record_id",
+        touched=touched,
+    )
+
+
+def _subjects_moved(store: Store, touched: pl.DataFrame) -> pl.DataFrame:
+    return store.frame(
+        "SELECT s.subject_key, m.person_key FROM subject s JOIN membership m ON m.record_id = s.subject_key "
+        "SEMI JOIN touched t ON t.record_id = s.subject_key "
+        "WHERE m.asserted_to IS NULL AND m.valid_to IS NULL AND m.person_key <> s.person_key",
+        touched=touched,
+    )
+
+
+def _note_run(
+    store: Store, moment: Moment, config: str, new: pl.DataFrame, decided: pl.DataFrame, moved: pl.DataFrame
+) -> None:
+    outcomes = dict(decided.group_by("outcome").len().sort("outcome").iter_rows())
+    metrics = {"read": new.height, "decided": outcomes, "moved": moved.height}
+    inputs = store.frame("SELECT count(*) AS records, bit_xor(content) AS content FROM source_record").row(0)
+    engines = {name: importlib.metadata.version(name) for name in ("duckdb", "polars", "splink")}
+    row = {
+        "run_id": moment.run_id,
+        "ended_at": moment.at,
+        "inputs_hash": hashlib.sha256(repr(inputs).encode()).hexdigest(),
+        "config_hash": config,
+        "model_hash": matcher.model_hash(),
+        "code_version": importlib.metadata.version("wellbridge"),
+        "engine_versions": json.dumps(engines),
+        "metrics": json.dumps(metrics),
+    }
+    store.run("DELETE FROM identity_run WHERE run_id = ?", [moment.run_id])
+    store.append("identity_run", pl.DataFrame([row], schema_overrides={"ended_at": pl.Datetime("us")}))

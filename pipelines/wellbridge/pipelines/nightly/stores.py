@@ -10,11 +10,13 @@ from pathlib import Path
 import polars as pl
 
 from wellbridge.etl.failpoint import reach
+from wellbridge.etl.identity.sealed import Seals
 from wellbridge.etl.loading import insert
 from wellbridge.etl.store import Store, open_store
 from wellbridge.etl.undo import UndoCopy
 from wellbridge.etl.vault import VAULT
 from wellbridge.pipelines.site import Site
+from wellbridge.privacy.seal import read_key
 from wellbridge.schemas.warehouse import LEDGER_EVENT, METADATA
 
 
@@ -87,3 +89,8 @@ def write_event(warehouse: Store, action: str, change_id: str | None, detail: st
             schema_overrides={"run_id": pl.String},
         ),
     )
+
+
+def seals_of(site: Site) -> Seals:
+    """Return what seals the site's records; their keys lie beside the site's key, apart from the vault."""
+    return Seals(read_key(site.key), site.key.with_name("records.keys"))

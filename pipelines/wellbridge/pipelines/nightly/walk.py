@@ -26,7 +26,7 @@ from wellbridge.pipelines.nightly.placing import place
 from wellbridge.pipelines.nightly.problems import problems
 from wellbridge.pipelines.nightly.run import Progress, RunReport, Wanted
 from wellbridge.pipelines.nightly.shelf import Shelf
-from wellbridge.pipelines.nightly.stores import open_stores, write_event
+from wellbridge.pipelines.nightly.stores import open_stores, seals_of, write_event
 from wellbridge.pipelines.policy.site_rules import remember, rules_of
 from wellbridge.pipelines.site import Site
 from wellbridge.pipelines.sources.source import source
@@ -59,7 +59,8 @@ def run_walk(
     run_id = uuid.uuid4().hex
     started = datetime.now(UTC)
     with open_stores(site, run_id) as (warehouse, vault):
-        night = Night(site, run_id, warehouse, Vault(vault), landing, Shelf(site.work), progress, rules=rules)
+        who = Vault(vault, seals_of(site))
+        night = Night(site, run_id, warehouse, who, landing, Shelf(site.work), progress, rules=rules)
         touched = _walk(night, arrived, wanted)
         night.tally.check()
         report = _report(night, run_id, wanted)
@@ -96,7 +97,7 @@ def _walk(night: Night, arrived: list[Arrival], wanted: Wanted) -> bool:
     batches, is_taken_out = hold_disputed(night, batches)
     for batch in batches:
         night.tally.include(batch.tally)
-    relink(night.warehouse, PERSON_TABLES, link(night.vault))
+    relink(night.warehouse, PERSON_TABLES, link(night.vault, night.run_id))
     night.standing = _standing(night)
     linked = _linked_persons(night)
     for batch in batches:
@@ -122,7 +123,7 @@ def _mend(night: Night, wanted: Wanted) -> None:
     is_tried = wanted.rows is not None and retry_rows(night, wanted.rows) > 0
     while (rows := found_parents(night)).height and retry_rows(night, rows):
         is_tried = True  # a row that found its place may be the one that others wait for
-    relink(night.warehouse, PERSON_TABLES, link(night.vault))
+    relink(night.warehouse, PERSON_TABLES, link(night.vault, night.run_id))
     if is_tried:
         applied, night.standing = night.standing, _standing(night)
         follow_consents(night, applied, all_placed=True)

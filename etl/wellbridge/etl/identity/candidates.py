@@ -1,0 +1,141 @@
+"""The pairs of the hub: new and changed records are compared with all others that share a token, and with nothing else.
+
+A pair's score follows from its two records and the model alone, so the stored pairs are the same whatever the order
+in which the records came.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from wellbridge.etl.identity import matcher
+from wellbridge.etl.identity.history import Moment
+from wellbridge.etl.identity.parts import TRAIT_NAMES, opened
+from wellbridge.etl.identity.sealed import Seals
+from wellbridge.etl.store import Store
+
+ANCHOR: Final = "student"  # the namespace of the district's roster: its records are what others attach to
+PAIR_COLUMNS: Final = ("record_a", "record_b", "outcome", "reason", "weight")
+
+
+def unread(store: Store) -> pl.DataFrame:
+    """Return ``record_id, source`` of records that are new, said something new or were read by other rules."""
+    return store.frame(
+        "SELECT s.subject_key AS record_id, s.namespace AS source FROM subject s "
+        "LEFT JOIN source_record r ON r.record_id = s.subject_key "
+        "ANTI JOIN record_tombstone t ON t.record_id = s.subject_key "
+        "WHERE r.record_id IS NULL OR NOT r.is_read OR r.matcher <> ?",
+        [matcher.version()],
+    )
+
+
+def read(
+    store: Store, seals: Seals, records: pl.DataFrame, moment: Moment
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Take in what records say now: their tokens, and the scores of their pairs.
+
+    Args:
+        store: the vault's store, in a transaction.
+        seals: of the site.
+        records: of ``unread``.
+        moment: the run and its instant.
+
+    Returns:
+        ``record_id`` of records whose links may change, and the pairs that are gone (``PAIR_COLUMNS``), both before
+        anything is decided.
+    """
+    raw = _raw(store, seals, records)
+    content = raw.select(pl.concat_str("record_id", pl.struct(TRAIT_NAMES).struct.json_encode())).to_series()
+    now = raw.select("record_id", "source", seals.digests(content).alias("content"))
+    changed = _note(store, now, moment)
+    raw = raw.join(changed, on="record_id", how="semi")
+    gone = _forget_pairs(store, changed)
+    standard = matcher.standard(raw)
+    tokens = _tokens(seals, standard)
+    if tokens.height:
+        store.append("block_token", tokens)
+        near = _near(store, tokens, changed)
+        others = matcher.standard(_raw(store, seals, near))
+        pairs = matcher.score(pl.concat([standard, others]), changed["record_id"])
+        if pairs.height:
+            store.append("scored_pair", pairs.with_columns(pl.lit(matcher.model_hash()).alias("model_hash")))
+    ends = pl.concat([gone["record_a"], gone["record_b"], changed["record_id"]]).unique()
+    return ends.to_frame("record_id"), gone
+
+
+def _raw(store: Store, seals: Seals, records: pl.DataFrame) -> pl.DataFrame:
+    """Return ``record_id, source`` and the traits of records; an anchor's student number is its source's id."""
+    said = opened(store, seals, records)
+    numbers = store.frame(
+        "SELECT k.key AS record_id, k.source_id FROM source_key k SEMI JOIN records r ON k.key = r.record_id "
+        "WHERE k.namespace = ?",
+        [ANCHOR],
+        records=records.select("record_id"),
+    )
+    return (
+        records.join(said, on="record_id", how="left")
+        .join(numbers, on="record_id", how="left")
+        .with_columns(
+            pl.when(pl.col("source") == ANCHOR)
+            .then("source_id")
+            .otherwise("student_number")
+            .alias("student_number")
+        )
+        .drop("source_id")
+    )
+
+
+def _note(store: Store, now: pl.DataFrame, moment: Moment) -> pl.DataFrame:
+    """Write down what was read; return ``record_id`` of those that say something else than before."""
+    known = store.frame(
+        "SELECT r.record_id, r.content AS known, r.matcher, r.seen_at FROM source_record r SEMI JOIN seen n "
+        "ON r.record_id = n.record_id",
+        seen=now.select("record_id"),
+    )
+    both = now.join(known, on="record_id", how="left")
+    is_same = (pl.col("content") == pl.col("known")) & (pl.col("matcher") == matcher.version())
+    changed = both.filter(~is_same.fill_null(False))
+    store.run(
+        "DELETE FROM source_record r USING seen n WHERE r.record_id = n.record_id",
+        seen=now.select("record_id"),
+    )
+    rows = both.select(
+        "record_id",
+        "source",
+        "content",
+        pl.lit(matcher.version()).alias("matcher"),
+        pl.lit(True).alias("is_read"),
+        is_same.fill_null(False).alias("is_decided"),
+        pl.col("seen_at").fill_null(pl.lit(moment.at, pl.Datetime("us"))),
+        pl.lit(moment.run_id).alias("run_id"),
+    )
+    store.append("source_record", rows)
+    return changed.select("record_id")
+
+
+def _forget_pairs(store: Store, changed: pl.DataFrame) -> pl.DataFrame:
+    """Drop the tokens and pairs of changed records; return the pairs."""
+    store.run("DELETE FROM block_token t USING changed c WHERE t.record_id = c.record_id", changed=changed)
+    chosen = "record_a IN (SELECT record_id FROM changed) OR record_b IN (SELECT record_id FROM changed)"
+    gone = store.frame(f"SELECT {', '.join(PAIR_COLUMNS)} FROM scored_pair WHERE {chosen}", changed=changed)
+    if gone.height:
+        store.run(f"DELETE FROM scored_pair WHERE {chosen}", changed=changed)
+    return gone
+
+
+def _tokens(seals: Seals, standard: pl.DataFrame) -> pl.DataFrame:
+    keys = matcher.blocking_keys(standard)
+    return keys.select("record_id", seals.tokens(keys["key"]).alias("token")).unique()
+
+
+def _near(store: Store, tokens: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
+    """Return ``record_id, source`` of all other records that share a token with a changed one."""
+    return store.frame(
+        "SELECT r.record_id, r.source FROM source_record r SEMI JOIN "
+        "(SELECT DISTINCT b.record_id FROM block_token b SEMI JOIN tokens t ON b.token = t.token) n "
+        "ON r.record_id = n.record_id ANTI JOIN changed c ON r.record_id = c.record_id",
+        tokens=tokens.select(pl.col("token").unique()),
+        changed=changed,
+    )
