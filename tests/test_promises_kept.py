@@ -16,7 +16,8 @@ import polars as pl
 import pytest
 
 from source_tree import FLOORS, REPO, modules
-from wellbridge.etl.vault import TRAIT_NAMES, VAULT, random_keys
+from wellbridge.etl.identity.parts import TRAIT_NAMES
+from wellbridge.etl.vault import VAULT, random_keys
 from wellbridge.pipelines.nightly.tally import Tally
 from wellbridge.privacy.consent import removal_rule, standing
 from wellbridge.schemas.classes import PrivacyClass
