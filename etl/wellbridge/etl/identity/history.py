@@ -31,6 +31,16 @@ WANTED: Final = pl.Schema(
         "decision_id": pl.String,
     }
 )
+_MEMBERSHIPS: Final = """
+SELECT m.record_id, r.source, m.person_key, m.valid_from, m.valid_to, m.asserted_from, m.decision_id
+FROM membership m LEFT JOIN source_record r ON r.record_id = m.record_id
+WHERE coalesce(m.person_key = CAST(? AS VARCHAR), true) AND coalesce(m.record_id = CAST(? AS VARCHAR), true)
+    AND coalesce(m.asserted_from <= CAST(? AS TIMESTAMP), true)
+    AND CASE WHEN ? THEN m.asserted_to IS NULL ELSE coalesce(m.asserted_to > CAST(? AS TIMESTAMP), true) END
+    AND coalesce(m.valid_from <= CAST(? AS DATE), true)
+    AND CASE WHEN ? THEN m.valid_to IS NULL ELSE coalesce(m.valid_to > CAST(? AS DATE), true) END
+ORDER BY m.record_id, m.person_key
+"""
 _HASHED: Final = (
     "seq",
     "event_id",
@@ -108,25 +118,34 @@ def resolve(store: Store, key: str) -> str:
     return key
 
 
-def members(
-    store: Store, person_key: str, *, asserted: datetime | None = None, valid: date | None = None
+def memberships(
+    store: Store,
+    *,
+    person_key: str | None = None,
+    record_id: str | None = None,
+    asserted: datetime | None = None,
+    valid: date | None = None,
 ) -> pl.DataFrame:
-    """Return the records of a person: ``record_id, source, valid_from, valid_to, asserted_from, decision_id``.
+    """Return ``record_id, source, person_key, valid_from, valid_to, asserted_from, decision_id``, by record.
 
     Args:
         store: the vault's store.
-        person_key: the person's key.
+        person_key: only of this person; of all, without.
+        record_id: only of this record; of all, without.
         asserted: as we believed at this instant (UTC); as we believe now, without.
-        valid: as it was in the world on this day; now, without.
+        valid: as it was in the world on this day; as it is, without.
     """
-    return _at(store, "m.person_key = ?", person_key, asserted, valid)
+    return store.frame(
+        _MEMBERSHIPS,
+        [person_key, record_id, asserted, asserted is None, asserted, valid, valid is None, valid],
+    )
 
 
 def person_of(
     store: Store, record_id: str, *, asserted: datetime | None = None, valid: date | None = None
 ) -> str | None:
-    """Return the key of the person whom a record is about; arguments as in ``members``. None: not known then."""
-    found = _at(store, "m.record_id = ?", record_id, asserted, valid)
+    """Return the key of the person whom a record is about, as in ``memberships``. None: not known then."""
+    found = memberships(store, record_id=record_id, asserted=asserted, valid=valid)
     return str(found["person_key"][0]) if found.height else None
 
 
@@ -138,24 +157,6 @@ def verify_events(store: Store) -> int | None:
             return number
         before = event["hash"]
     return None
-
-
-def _at(store: Store, which: str, value: str, asserted: datetime | None, valid: date | None) -> pl.DataFrame:
-    believed, believed_values = "m.asserted_to IS NULL", list[Any]()
-    if asserted is not None:
-        believed, believed_values = (
-            "m.asserted_from <= ? AND coalesce(m.asserted_to > ?, true)",
-            [asserted] * 2,
-        )
-    so, so_values = "m.valid_to IS NULL", list[Any]()
-    if valid is not None:
-        so, so_values = "coalesce(m.valid_from <= ?, true) AND coalesce(m.valid_to > ?, true)", [valid] * 2
-    return store.frame(
-        "SELECT m.record_id, r.source, m.person_key, m.valid_from, m.valid_to, m.asserted_from, m.decision_id "
-        f"FROM membership m LEFT JOIN source_record r USING (record_id) WHERE {which} AND {believed} AND {so} "
-        "ORDER BY m.record_id",
-        [value, *believed_values, *so_values],
-    )
 
 
 def _moved(known: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
