@@ -151,5 +151,5 @@ REVIEW_ANSWER = _table(
     why=_T,
     is_blind=_B,
     kind=_T,
-    at=_M,
+    answered_at=_M,
 )
