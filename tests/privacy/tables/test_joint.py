@@ -98,7 +98,7 @@ def test_a_release_that_gives_cells_away_beside_an_earlier_one_is_refused_and_no
     write_release(protected(rows, BY_GRADE), tmp_path / "again", earlier=[read_release(first)])
 
 
-def test_the_command_refuses_it_too_and_attack_finds_it_afterwards(
+def test_the_command_hides_more_beside_an_earlier_release_and_attack_finds_what_it_would_not(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     rows, first = unsafe_pair(tmp_path)
@@ -107,10 +107,16 @@ def test_the_command_refuses_it_too_and_attack_finds_it_afterwards(
     dimensions = [part for text in BY_SEX for part in ("--by", text)]
     protect_it = ["privacy", "protect", str(tmp_path / "rows.csv"), *dimensions, "--count", "n", "--need", "weak",
                   "--out", str(second), "--json"]
-    with pytest.raises(SystemExit) as refused:
-        main([*protect_it, "--after", str(first)])
-    assert refused.value.code == 14
-    assert not second.exists()
+    with pytest.raises(SystemExit) as further:
+        main([*protect_it[:-3], "--out", str(tmp_path / "further"), "--json", "--after", str(first)])
+    assert further.value.code == 0
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as both:
+        main(["privacy", "attack", str(first), str(tmp_path / "further"), "--json"])
+    assert both.value.code == 0
+    with pytest.raises(SystemExit) as sound:
+        main(["privacy", "verify", str(tmp_path / "further"), "--json"])
+    assert sound.value.code == 0
     capsys.readouterr()
     with pytest.raises(SystemExit) as done:
         main(protect_it)
@@ -121,7 +127,9 @@ def test_the_command_refuses_it_too_and_attack_finds_it_afterwards(
     told = json.loads(capsys.readouterr().out)
     assert found.value.code == 18
     assert told["tables"]["given_away"] > 0
-    assert set(told["tables"]) == {"releases", "groups", "hidden", "given_away", "narrowed"}
+    assert set(told["tables"]) == {
+        "releases", "groups", "hidden", "given_away", "narrowed", "differences", "explained",
+    }
 
 
 def test_a_district_beside_the_state_is_attacked_with_it(tmp_path: Path):

@@ -24,7 +24,8 @@ def attack_command(paths: tuple[Path, ...], zeros_known: bool, as_json: bool) ->
     """Attack published tables together; exit 18 where a count follows.
 
     A PATH is a release of `privacy protect`, or rates published as ranges: a CSV, or a folder of such. Numbers of
-    cells are told, never a value.
+    cells are told, and which printed counts give some of them away; never a value. Whom a release counts is said in
+    its cohort.json (`privacy protect --cohort`); else it is guessed from what is printed.
     """
     started = time.process_time()
     releases = [path for path in paths if (path / _CERTIFICATE).is_file()]
@@ -55,13 +56,13 @@ def _rate_files(path: Path) -> list[Path]:
 def _together(folders: list[Path], blank_least: int) -> dict[str, Any] | None:
     if not folders:
         return None
-    from dataclasses import asdict, replace
+    from dataclasses import replace
 
     from wellbridge.privacy.tables.joint import attack_together, read_release
 
     found = [read_release(folder) for folder in folders]
     known = [replace(one, blank_least=max(one.blank_least, blank_least)) for one in found]
-    return asdict(attack_together(known))
+    return attack_together(known).as_dict()
 
 
 def _rates(files: list[Path]) -> list[dict[str, Any]]:
@@ -76,14 +77,28 @@ def _text(facts: dict[str, Any]) -> str:
     parts = []
     if facts["tables"] is not None:
         found = facts["tables"]
-        parts.append(table([{name: found[name] for name in ("hidden", "given_away", "narrowed")}]))
+        parts.append(table([{name: found[name] for name in ("hidden", "given_away", "narrowed", "differences")}]))
+        parts += [_reason(one) for one in found["explained"]]
         if len(set(found["groups"])) > 1:
-            parts.append("The printed counts of some contradict each other: they are of different populations, and\n"
-                         "only those of one were put together.")
+            parts.append("Some are of different cohorts, as they say or as their printed counts show; only those that\n"
+                         "are related were put together.")
     for one in facts["rates"]:
         rows = [{"reading": name, **one[name]} for name in ("races", "every_group", "certain")]
         parts.append(f"{one['file']}, one school at a time\n{table(rows)}")
     return "\n\n".join(parts)
+
+
+def _reason(one: dict[str, Any]) -> str:
+    """Return in words what is given away, and by which printed counts."""
+    kinds = {"count": "A hidden count of {}", "difference": "Those of {} who are not of {}", "change": "What changed "
+             "from {} to {}", "common": "Those of both {} and {}"}
+    about = [*one["about"], "the others"]
+    lines = [f"{kinds[one['kind']].format(*about)}, {_cell(one['cell'])}, {'follow' if one['exact'] else 'are few'}:"]
+    return "\n".join([*lines, *(f"  {part['release']}: {_cell(part['cell'])}" for part in one["because"])])
+
+
+def _cell(cell: dict[str, str]) -> str:
+    return " · ".join(f"{column} {member}" for column, member in cell.items()) or "all"
 
 
 @click.command("certify")

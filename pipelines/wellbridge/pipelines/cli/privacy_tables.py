@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from wellbridge.pipelines.cli.output import command, document, json_option, show_json, table
+from wellbridge.pipelines.cli.privacy_amounts import amount_options, holds_amounts, or_amounts
 from wellbridge.schemas.errors import ConfigurationError, Exit, VerifyError
+
+if TYPE_CHECKING:
+    from wellbridge.privacy.tables.cohorts import Cohort
 
 _FILE: Final = click.Path(path_type=Path)
 _SETTINGS: Final = ("count", "by", "min_cell", "need")
@@ -19,6 +23,7 @@ _SETTINGS: Final = ("count", "by", "min_cell", "need")
 @click.argument("file", type=_FILE, metavar="TABLE")
 @click.option("--by", multiple=True, metavar="COLUMN[<COARSER…]", help="A dimension, finest first: 'school<district'.")
 @click.option("--count", metavar="COLUMN", help="The column of counts of persons.")
+@amount_options
 @click.option("--min-cell", type=int, help="Smallest count that may be shown; 10 where nothing is said.")
 @click.option("--need", type=click.Choice(["weak", "strong"]),
               help="How open a small count must stay; strong where nothing is said.")
@@ -27,16 +32,21 @@ _SETTINGS: Final = ("count", "by", "min_cell", "need")
 @click.option("--policy", type=_FILE, help="Take these settings from a file: by, count, min_cell, need.")
 @click.option("--out", type=_FILE, required=True, help="The folder of the release: the table and its certificate.")
 @click.option("--after", multiple=True, type=_FILE, metavar="DIR",
-              help="An earlier release, to whomever: refused where the two together give a count away.")
+              help="An earlier release, to whomever: more is hidden, or all refused, where both give a count away.")
+@click.option("--cohort", type=_FILE, metavar="TOML", help="Whom the table counts, written beside it as cohort.json.")
 @click.option("--sealed", type=_FILE, help="Also write the auditor's certificate, sealed; not into the release.")
 @click.option("--key", type=_FILE, help="The key that seals it; made where there is none.")
 @json_option
 @command
+@or_amounts
 def protect_command(
     file: Path, zeros_known: bool, effort: str | None, policy: Path | None, out: Path, after: tuple[Path, ...],
-    sealed: Path | None, key: Path | None, as_json: bool, **given: Any,
+    cohort: Path | None, sealed: Path | None, key: Path | None, as_json: bool, **given: Any,
 ) -> Exit:
     """Hide the small cells of a table of counts, and the fewest others that would give them away.
+
+    With --value a table of amounts (minutes, cents) from one row for each contribution: hidden are the totals that
+    say too much about one contributor, also to another one who is alone in a hidden cell.
 
     The table has one row for each inner cell, or all margins too, where "all" stands for the sum. Weak: a small count
     could be one more and one less. Strong: it could be large enough to be shown, and three less or nothing.
@@ -47,9 +57,10 @@ def protect_command(
         write_release,
         write_sealed,
     )
-    from wellbridge.privacy.tables.joint import read_release
+    from wellbridge.privacy.tables.further import protect_after
     from wellbridge.privacy.tables.linked import Need
     from wellbridge.privacy.tables.protection import Dimension, protect, read_table
+    from wellbridge.privacy.tables.released import read_release, write_cohort
     from wellbridge.privacy.tables.suppress import EXACT, QUICK
 
     if (sealed is None) != (key is None):
@@ -57,19 +68,24 @@ def protect_command(
     wanted = _settings(given, policy)
     check_places(out, sealed, key)
     by = [Dimension.read(text) for text in wanted["by"]]
+    whom = _cohort(cohort)
     started = time.process_time()
     rows = read_table(file, by, wanted["count"])
-    found = protect(
+    alone = protect(
         rows, by=by, count=wanted["count"], min_cell=10 if wanted["min_cell"] is None else wanted["min_cell"],
         need=Need(wanted["need"] or "strong"),
         effort={"exact": EXACT, "quick": QUICK, None: None}[effort], blank_least=1 if zeros_known else 0,
     )
+    earlier = [read_release(folder) for folder in after]
+    found = protect_after(alone, earlier, name=out.name, cohort=whom) if earlier else alone
     cpu_s = time.process_time() - started
-    certificate = write_release(found, out, earlier=[read_release(folder) for folder in after])
+    certificate = write_release(found, out)
+    write_cohort(whom, out)
     if sealed is not None and key is not None:
         write_sealed(sealed_certificate(found, certificate), sealed, key)
     facts = {
-        "cells": found.table.height, "primary": found.primary, "secondary": found.secondary,
+        "cells": found.table.height, "primary": alone.primary,
+        "secondary": int(found.found.hidden.sum()) - alone.primary,
         "unprotected": 0, "optimal": found.found.is_optimal, "lower_bound": _whole(found.found.lower_bound),
         "cpu_s": round(cpu_s, 3), "cpu_s_with_attack": round(time.process_time() - started, 3), "out": str(out),
     }
@@ -79,6 +95,13 @@ def protect_command(
         click.echo(table([{name: value for name, value in facts.items() if name != "out"}]))
         click.echo(f"Release: {out}")
     return Exit.DONE
+
+
+def _cohort(path: Path | None) -> Cohort:
+    from wellbridge.pipelines.site import read_toml
+    from wellbridge.privacy.tables.cohorts import UNSAID, cohort_of
+
+    return UNSAID if path is None else cohort_of(read_toml(path), f"--cohort {path.name}")
 
 
 def _whole(bound: float) -> int:
@@ -121,14 +144,14 @@ def verify_command(folder: Path, sealed: Path | None, key: Path | None, as_json:
 
     With the auditor's certificate also that every small count is proved protected.
     """
+    from wellbridge.privacy.tables import amounts_verifier, verifier
     from wellbridge.privacy.tables.certificate import read_sealed
-    from wellbridge.privacy.tables.verifier import verify
 
     if (sealed is None) != (key is None):
         raise ConfigurationError("WB-E-011", "An auditor's certificate needs a file and a key.", "--sealed, --key")
     truth = None if sealed is None or key is None else read_sealed(sealed, key)
     started = time.process_time()
-    violations = verify(folder, truth)
+    violations = (amounts_verifier if holds_amounts(folder) else verifier).verify(folder, truth)
     cpu_s = round(time.process_time() - started, 3)
     code = Exit.VERIFY if violations else Exit.DONE
     if as_json:

@@ -1,0 +1,294 @@
+"""Related releases as one system of cells: what a reader who has them all can add and subtract.
+
+All are put on the cross of all their dimensions. Every way of being of some of the cohorts and not of the others is
+a *region* with cells of its own; each cohort is the sum of its regions, and what one cohort has and another has not
+is a sum of regions too. A release that has members of its own (one district's schools) keeps its own totals.
+
+A restated cohort has no regions: the change of each of its cells is a cell that may be negative. The reader takes
+corrections to be few, so that where no printed number inside a margin changed nothing inside it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Final
+
+import numpy as np
+
+from wellbridge.privacy.tables.attacker import Published
+from wellbridge.privacy.tables.cohorts import Tie
+from wellbridge.privacy.tables.regions import Ties, all_regions
+from wellbridge.privacy.tables.released import (
+    BLANK,
+    ReleasedAxis,
+    ReleasedTable,
+    common_axis,
+    fixed_node,
+    named,
+    nodes_in,
+)
+from wellbridge.privacy.tables.sums import UNBOUNDED, Bools, Ints, Sums
+from wellbridge.schemas.errors import PrivacyError
+
+MOST_CELLS: Final = 2_000_000
+
+
+@dataclass(frozen=True)
+class Block:
+    """Cells that count one group of persons over the whole cross.
+
+    Attributes:
+        kind: ``count`` of a cohort, ``difference`` of two, ``change`` of a restated one, or those ``common`` to two.
+        about: numbers of the cohorts.
+        cells: their numbers, in the shape of the cross.
+    """
+
+    kind: str
+    about: tuple[int, ...]
+    cells: Ints
+
+
+class System:
+    """Cells, sums and bounds of related releases.
+
+    Args:
+        releases: the releases.
+        cohorts: for each cohort, the numbers of its releases.
+        ties: of the cohorts, where something is known.
+        differs: for two cohorts, the most persons who are of one only.
+        unions: a cohort, and those it is made of.
+        is_few: whether corrections are taken to be few.
+
+    Raises:
+        PrivacyError: WB-E-042 when the common cross, or the ways of being of cohorts, are too many to be examined.
+    """
+
+    def __init__(
+        self,
+        releases: Sequence[ReleasedTable],
+        cohorts: Sequence[Sequence[int]],
+        ties: Ties,
+        *,
+        differs: Mapping[tuple[int, int], int],
+        unions: Mapping[int, Sequence[int]],
+        is_few: bool = True,
+    ) -> None:
+        self.releases, self.cohorts = releases, cohorts
+        self._dimensions = _dimensions(releases)
+        self._axes = [common_axis([axis for axis, _ in members]) for members in self._dimensions]
+        self._shape = tuple(len(axis.labels) for axis in self._axes)
+        self.sums = Sums()
+        self.shown, self.hidden_by_some = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
+        self.least, self.greatest = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        self.blocks: list[Block] = []
+        ways = all_regions(len(cohorts), ties, differs, unions)
+        if ways is None or int(np.prod(self._shape)) * (len(ways) + len(cohorts)) > MOST_CELLS:
+            raise PrivacyError("WB-E-042", "The common cross of the releases is too large to be examined.")
+        self._build(ways, ties, differs)
+        self.places = {
+            number: self._place(releases[number], self._counts[cohort])
+            for cohort, members in enumerate(cohorts)
+            for number in members
+        }
+        for block in self.blocks:
+            if block.kind == "change":
+                # Far below any change: no count that could change is larger.
+                self.least[block.cells] = -4 * (int(self.shown.max(initial=0)) + 1000)
+        if is_few:
+            self._keep_unchanged()
+
+    def published(self) -> Published:
+        """Return what a reader of all of them holds."""
+        hidden = self.shown == BLANK
+        return Published(
+            np.where(hidden, 0, self.shown),
+            hidden,
+            np.where(hidden, self.least, 0),
+            self.greatest,
+            self.sums.links,
+        )
+
+    def label(self, block: Block | None, cell: int) -> dict[str, str]:
+        """Return the columns and members of a cell of a block; of no block where only one release has it."""
+        if block is None:
+            number = self.holders(cell)[0]
+            return self.releases[number].label(int(np.flatnonzero(self.places[number] == cell)[0]))
+        place = int(np.flatnonzero(block.cells.ravel() == cell)[0])
+        return named(self._axes, [int(node) for node in np.unravel_index(place, self._shape)])
+
+    def holders(self, cell: int) -> list[int]:
+        """Return the releases that have a cell, printed or blank."""
+        return [number for number, cells in self.places.items() if (cells == cell).any()]
+
+    def printed_by(self, cell: int) -> list[tuple[int, int]]:
+        """Return the releases that print a cell, each with the cell's place in it."""
+        return [
+            (number, int(place))
+            for number, cells in self.places.items()
+            for place in np.flatnonzero(cells == cell)
+            if self.releases[number].counts[place] != BLANK
+        ]
+
+    def targets(self, block: Block) -> Ints:
+        """Return the cells of a block that stand where some release of its cohorts has a cell."""
+        seen = np.zeros(len(self.shown), dtype=np.bool_)
+        at = []
+        for cohort in block.about:
+            seen[:] = False
+            for number in self.cohorts[cohort]:
+                seen[self.places[number]] = True
+            at.append(seen[self._counts[cohort].ravel()])
+        return block.cells.ravel()[np.logical_or.reduce(at)]
+
+    def _new(self, count: int) -> Ints:
+        numbers = self.sums.add_cells(np.zeros(count, dtype=np.int64))
+        self.shown = np.concatenate([self.shown, np.full(count, BLANK)])
+        self.hidden_by_some = np.concatenate([self.hidden_by_some, np.zeros(count, dtype=np.bool_)])
+        self.least = np.concatenate([self.least, np.zeros(count, dtype=np.int64)])
+        self.greatest = np.concatenate([self.greatest, np.full(count, UNBOUNDED)])
+        return numbers
+
+    def _cross(self, *, adds_up: bool) -> Ints:
+        cells = self._new(int(np.prod(self._shape))).reshape(self._shape)
+        if adds_up:
+            relate(self.sums, cells, [axis.parent for axis in self._axes])
+        return cells
+
+    def _build(
+        self, ways: Sequence[frozenset[int]], ties: Ties, differs: Mapping[tuple[int, int], int]
+    ) -> None:
+        regions_of = {way: self._cross(adds_up=True) for way in ways}
+        sums_of: dict[frozenset[frozenset[int]], Ints] = {
+            frozenset((way,)): cells for way, cells in regions_of.items()
+        }
+
+        def total_of(chosen: frozenset[frozenset[int]]) -> Ints:
+            if chosen not in sums_of:
+                sums_of[chosen] = self._cross(adds_up=False)
+                parts = np.stack([regions_of[way].ravel() for way in sorted(chosen, key=sorted)], axis=1)
+                self.sums.add_relations(sums_of[chosen].ravel(), parts)
+            return sums_of[chosen]
+
+        members = [frozenset(way for way in ways if number in way) for number in range(len(self.cohorts))]
+        self._counts = [total_of(of) for of in members]
+        self.blocks = [Block("count", (number,), cells) for number, cells in enumerate(self._counts)]
+        known = set(members)
+        for (one, other), found in ties.items():
+            if found is Tie.RESTATED:
+                self.blocks.append(Block("change", (one, other), self._change(one, other)))
+            elif found in {Tie.WITHIN, Tie.AROUND, Tie.OVERLAPS}:
+                mine, its = members[one], members[other]
+                parts = (
+                    ("difference", (one, other), mine - its),
+                    ("common", (one, other), mine & its),
+                    ("difference", (other, one), its - mine),
+                )
+                for kind, about, chosen in parts:
+                    if chosen and chosen not in known:
+                        known.add(chosen)
+                        self.blocks.append(Block(kind, about, total_of(chosen)))
+                if (one, other) in differs and (mine ^ its):
+                    self.greatest[total_of(mine ^ its).ravel()[-1]] = differs[one, other]
+        for way, cells in regions_of.items():
+            if frozenset((way,)) not in known:
+                self.blocks.append(Block("difference", tuple(sorted(way)), cells))
+
+    def _change(self, one: int, other: int) -> Ints:
+        cells = self._cross(adds_up=False)
+        self.sums.add_relations(
+            self._counts[other].ravel(), np.stack([self._counts[one].ravel(), cells.ravel()], axis=1)
+        )
+        return cells
+
+    def _keep_unchanged(self) -> None:
+        """Take what lies inside a margin for unchanged where no printed number inside it changed."""
+        for block in self.blocks:
+            if block.kind != "change":
+                continue
+            before, after = (self.shown[self._counts[cohort]] for cohort in block.about)
+            both = (before != BLANK) & (after != BLANK)
+            changed = both & (before != after)
+            for number, axis in enumerate(self._axes):
+                changed = _any_along(axis.descends(), changed, number)
+            still = both & ~changed
+            for number, axis in enumerate(self._axes):
+                still = _any_along(axis.descends().T, still, number)
+            self.shown[block.cells[still]] = 0
+
+    def _place(self, release: ReleasedTable, cells: Ints) -> Ints:
+        """Put a release's counts and blanks where they belong; return its cells in the order of its counts."""
+        nodes, order = [], []
+        for number, (members, axis) in enumerate(zip(self._dimensions, self._axes, strict=True)):
+            mine = next((own for own, other in members if other is release), None)
+            if mine is None:
+                nodes.append(np.array([fixed_node(release, axis)]))
+            else:
+                order.append((next(n for n, own in enumerate(release.axes) if own is mine), number))
+                nodes.append(nodes_in(mine, axis))
+        own = cells[np.ix_(*(np.maximum(at, 0) for at in nodes))]
+        is_known = reduce(np.logical_and.outer, [at >= 0 for at in nodes])
+        back = [number for _, number in sorted(order)]
+        own = np.moveaxis(own, back, range(len(back))).reshape(release.shape).copy()
+        known: Bools = np.moveaxis(is_known, back, range(len(back))).reshape(release.shape)
+        if not known.all():
+            own[~known] = self._new(int((~known).sum()))
+            relate(self.sums, own, [axis.parent for axis in release.axes])
+        self._publish(release, own.ravel())
+        return own.ravel()
+
+    def _publish(self, release: ReleasedTable, place: Ints) -> None:
+        is_shown = release.counts != BLANK
+        before = self.shown[place[is_shown]]
+        if ((before != BLANK) & (before != release.counts[is_shown])).any():
+            raise PrivacyError(
+                "WB-E-046",
+                "Releases that are said to count the same persons contradict each other.",
+                f"release {release.name}",
+            )
+        self.shown[place[is_shown]] = release.counts[is_shown]
+        blank = place[~is_shown]
+        self.hidden_by_some[blank] = True
+        np.maximum.at(self.least, blank, release.blank_least)
+        if release.least is not None:
+            np.maximum.at(self.least, blank, release.least[~is_shown])
+        if release.greatest is not None:
+            np.minimum.at(self.greatest, blank, release.greatest[~is_shown])
+
+
+def _dimensions(releases: Sequence[ReleasedTable]) -> list[list[tuple[ReleasedAxis, ReleasedTable]]]:
+    """Group the axes of all releases that are one dimension: an axis, and those that begin at one of its columns."""
+    every = [(axis, release) for release in releases for axis in release.axes]
+    out: list[list[tuple[ReleasedAxis, ReleasedTable]]] = []
+    for axis, release in sorted(every, key=lambda pair: -len(pair[0].columns)):
+        group = next(
+            (
+                members
+                for members in out
+                if axis.columns[0] in members[0][0].columns
+                and all(other is not release for _, other in members)
+            ),
+            None,
+        )
+        if group is None:
+            out.append([(axis, release)])
+        else:
+            group.append((axis, release))
+    return out
+
+
+def relate(sums: Sums, cells: Ints, parents: Iterable[Ints]) -> None:
+    """Say that every node of every axis is the sum of those whose parent it is."""
+    for number, parent in enumerate(parents):
+        for node in np.unique(parent[parent >= 0]):
+            parts = np.flatnonzero(parent == node)
+            block = np.moveaxis(np.take(cells, parts, axis=number), number, -1).reshape(-1, len(parts))
+            sums.add_relations(np.take(cells, int(node), axis=number).ravel(), block)
+
+
+def _any_along(below: Bools, cells: Bools, axis: int) -> Bools:
+    moved = np.moveaxis(cells, axis, 0)
+    found = below.astype(np.int64) @ moved.reshape(len(below), -1).astype(np.int64) > 0
+    out: Bools = np.moveaxis(found.reshape(moved.shape), 0, axis)
+    return out

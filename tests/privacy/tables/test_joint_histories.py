@@ -1,0 +1,62 @@
+"""The difference attack over whole histories, against a judge who shares no line with it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from privacy.tables.release_histories import KINDS, Cell, History, history, judged
+from wellbridge.privacy.tables.joint import Exposure, attack_together
+
+HISTORIES = 50
+
+
+def drawn(what: str) -> np.random.Generator:
+    """Draw with today's date, so that each day tries other histories; the seed is printed."""
+    seed = int(datetime.now(UTC).strftime("%Y%m%d"))
+    print(f"{what}: seed {seed}")
+    return np.random.default_rng([seed, len(what)])
+
+
+def cells(found: tuple[Exposure, ...], *, differences: bool) -> set[Cell]:
+    return {frozenset(one.cell.items()) for one in found if (one.kind != "count") == differences}
+
+
+def agrees(found: History) -> tuple[Exposure, ...]:
+    """Attack a history and compare the outcome with the judge's, cell by cell."""
+    seen = attack_together(found.releases, explained=3).exposures
+    sure = judged(found)
+    for differences, word in ((True, "difference"), (False, "count")):
+        assert cells(seen, differences=differences) == {
+            cell for kind, cell in sure if kind.startswith(word)
+        }, found.kind
+    return seen
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_planted_exposure_is_found_and_explained(kind: str):
+    draw = drawn("planted")
+    for number in range(-(-HISTORIES // len(KINDS))):
+        found = history(kind, np.random.default_rng(draw.integers(2**32, size=number + 2)), is_planted=True)
+        seen = agrees(found)
+        assert found.planted in cells(seen, differences=True)
+        related = {r.name for r, regions in zip(found.releases, found.made_of, strict=True) if regions}
+        for one in seen[:3]:
+            names = {name for name, _ in one.because}
+            assert names <= related
+            assert one.because or not one.is_exact
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_clean_histories_pass(kind: str):
+    draw = drawn("clean")
+    passed = 0
+    while passed < -(-HISTORIES // len(KINDS)):
+        found = history(kind, draw, is_planted=False)
+        if judged(found):
+            agrees(found)  # two releases that are not clean after all
+            continue
+        assert attack_together(found.releases).exposures == ()
+        passed += 1
