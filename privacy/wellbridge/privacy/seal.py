@@ -32,14 +32,23 @@ def read_key(path: Path) -> bytes:
     Raises:
         StoreError: WB-E-050 when it is missing, WB-E-051 when others may read it, WB-E-052 when it is no key.
     """
+    key = read_private(path)
+    if len(key) != _KEY_BYTES:
+        raise StoreError("WB-E-052", f"A key has {_KEY_BYTES} bytes; this file has not.", f"file {path.name}")
+    return key
+
+
+def read_private(path: Path) -> bytes:
+    """Read the file of a key that its owner alone may read.
+
+    Raises:
+        StoreError: WB-E-050 when it is missing, WB-E-051 when others may read it.
+    """
     if not path.is_file() or path.is_symlink():
         raise StoreError("WB-E-050", "The site's key is missing.", f"file {path.name}")
     if path.stat().st_mode & 0o077:
         raise StoreError("WB-E-051", "The site's key can be read by other accounts.", f"file {path.name}")
-    key = path.read_bytes()
-    if len(key) != _KEY_BYTES:
-        raise StoreError("WB-E-052", f"A key has {_KEY_BYTES} bytes; this file has not.", f"file {path.name}")
-    return key
+    return path.read_bytes()
 
 
 def private_folder(path: Path) -> None:

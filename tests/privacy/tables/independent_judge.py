@@ -39,7 +39,8 @@ class Judge:
     def holds(self, folder: Path, sealed: dict[str, Any] | None = None) -> bool:
         """Whether the release in a folder is true, and the auditor's certificate of it where one is given."""
         try:
-            public = json.loads((folder / "certificate.json").read_text(encoding="utf-8"))
+            written = (folder / "certificate.json").read_bytes()
+            public = json.loads(written)
             content = (folder / "table.csv").read_bytes()
             if public["sha256"] != hashlib.sha256(content).hexdigest() or not self._is_known(public):
                 return False
@@ -56,7 +57,8 @@ class Judge:
             least, greatest = completions.min(axis=0)[hidden], completions.max(axis=0)[hidden]
             is_strong = public["need"] == "strong"
             is_open = bool((least < greatest).all() and (not is_strong or (greatest >= public["min_cell"]).all()))
-            return is_open and (sealed is None or self._is_proved(public, sealed, counts, hidden))
+            digest = hashlib.sha256(written).hexdigest()
+            return is_open and (sealed is None or self._is_proved(public, digest, sealed, counts, hidden))
         except (LookupError, TypeError, ValueError, AssertionError):
             return False
 
@@ -86,9 +88,8 @@ class Judge:
         return found
 
     def _is_proved(
-        self, public: dict[str, Any], sealed: dict[str, Any], counts: list[int | None], hidden: np.ndarray
+        self, public: dict[str, Any], digest: str, sealed: dict[str, Any], counts: list[int | None], hidden: np.ndarray
     ) -> bool:
-        digest = hashlib.sha256(json.dumps(public, sort_keys=True).encode()).hexdigest()
         if sealed["format"] != "wellbridge-table-sealed/1" or sealed["certificate"] != digest:
             return False
         completions = self._completions(counts, sealed)

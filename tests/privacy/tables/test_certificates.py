@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import hashlib
 import json
@@ -22,6 +23,7 @@ import pytest
 
 from privacy.tables.independent_judge import Judge
 from privacy.tables.random_tables import Sample, sample
+from wellbridge.privacy.signing import Signer, new_signing_key
 from wellbridge.privacy.tables import verifier
 from wellbridge.privacy.tables.certificate import (
     attacked,
@@ -54,8 +56,7 @@ class Release:
         content = "\n".join(self.lines).encode()
         if not self.is_digest_kept:
             self.public["sha256"] = hashlib.sha256(content).hexdigest()
-            text = json.dumps(self.public, sort_keys=True).encode()
-            self.sealed["certificate"] = hashlib.sha256(text).hexdigest()
+            self.sealed["certificate"] = hashlib.sha256(json.dumps(self.public).encode()).hexdigest()
         (folder / "table.csv").write_bytes(content)
         (folder / "certificate.json").write_text(json.dumps(self.public), encoding="utf-8")
 
@@ -73,8 +74,8 @@ def with_hidden_cells() -> Iterator[tuple[int, Sample, ProtectedTable]]:
             yield seed, table, found
 
 
-def released(found: ProtectedTable, folder: Path) -> Release:
-    public = write_release(found, folder)
+def released(found: ProtectedTable, folder: Path, signer: Signer | None = None) -> Release:
+    public = write_release(found, folder, signer=signer)
     assert json.loads((folder / "certificate.json").read_text(encoding="utf-8")) == public
     lines = (folder / "table.csv").read_text(encoding="utf-8").split("\n")
     return Release(lines, public, sealed_certificate(found, public))
@@ -242,6 +243,68 @@ MUTATIONS = [
 ]
 
 
+def no_signature(draw: random.Random, release: Release, signature: Path, others: list[Signer]) -> None:
+    signature.unlink()
+
+
+def signature_of_another_release(draw: random.Random, release: Release, signature: Path, others: list[Signer]) -> None:
+    other = json.dumps({**release.public, "sha256": hashlib.sha256(draw.randbytes(8)).hexdigest()}).encode()
+    signature.write_bytes(others[0].sign("certificate.json", other))
+
+
+def signature_of_another_kind(draw: random.Random, release: Release, signature: Path, others: list[Signer]) -> None:
+    content = (signature.parent / "certificate.json").read_bytes()
+    signature.write_bytes(others[0].sign(draw.choice(["manifest.json", "certificate", ""]), content))
+
+
+def signature_of_another_key(draw: random.Random, release: Release, signature: Path, others: list[Signer]) -> None:
+    content = (signature.parent / "certificate.json").read_bytes()
+    signature.write_bytes(draw.choice(others[1:]).sign("certificate.json", content))
+
+
+def bit_of_a_signature(draw: random.Random, release: Release, signature: Path, others: list[Signer]) -> None:
+    text = signature.read_text(encoding="ascii")
+    lines = text.split("\n")
+    blob = bytearray(base64.b64decode("".join(lines[1:-2])))
+    blob[draw.randrange(len(blob))] ^= 1 << draw.randrange(8)
+    signature.write_text("\n".join([lines[0], base64.b64encode(blob).decode(), *lines[-2:]]), encoding="ascii")
+
+
+def character_of_a_signature(draw: random.Random, release: Release, signature: Path, others: list[Signer]) -> None:
+    text = signature.read_text(encoding="ascii")
+    place = draw.choice([at for at, character in enumerate(text) if character != "\n"])
+    other = draw.choice([c for c in "abcXYZ019+/=-_ !" if c != text[place]])
+    how = draw.choice([text[place + 1:], other + text[place + 1:], other + text[place:]])
+    signature.write_text(text[:place] + how, encoding="ascii", newline="")
+
+
+def certificate_spaced(draw: random.Random, release: Release, signature: Path, others: list[Signer]) -> None:
+    (signature.parent / "certificate.json").write_text(json.dumps(release.public, indent=1), encoding="utf-8")
+
+
+SIGNATURES = [no_signature, signature_of_another_release, signature_of_another_kind, signature_of_another_key,
+              bit_of_a_signature, character_of_a_signature, certificate_spaced]
+
+
+def test_signed_certificates_verify_and_300_changed_signatures_are_refused(tmp_path: Path) -> None:
+    draw, refused = random.Random(5), Counter[str]()
+    signers = [new_signing_key(tmp_path / f"key-{number}") for number in range(3)]
+    signed = [(tmp_path / str(seed), released(found, tmp_path / str(seed), signers[0]))
+              for seed, _, found in islice(with_hidden_cells(), 20)]
+    for number in range(300):
+        mutation, (folder, release) = SIGNATURES[number % len(SIGNATURES)], draw.choice(signed)
+        assert verify(folder, keys=signers[0].public) == verify(folder) == []
+        changed = Path(shutil.copytree(folder, tmp_path / "changed"))
+        mutation(draw, release, changed / "certificate.json.sig", signers)
+        assert verify(changed, keys=signers[0].public), mutation.__name__
+        # Who has no key to compare with sees what is broken, not who signed.
+        is_whole = mutation in (no_signature, signature_of_another_key)
+        assert (verify(changed) == []) == is_whole, mutation.__name__
+        refused[mutation.__name__] += 1
+        shutil.rmtree(changed)
+    print(dict(refused))
+
+
 def test_1000_changed_certificates_are_refused_and_those_that_are_true_still_are_not(tmp_path: Path) -> None:
     draw, refused, still_true = random.Random(3), Counter[str](), Counter[str]()
     releases = [
@@ -356,10 +419,11 @@ def test_the_verifier_runs_alone_on_the_standard_library_in_200_lines(tmp_path: 
     alone = tmp_path / "verifier.py"
     shutil.copy(source, alone)
     _, _, found = next(with_hidden_cells())
-    release = released(found, tmp_path / "out")
+    release = released(found, tmp_path / "out", new_signing_key(tmp_path / "key"))
+    new_signing_key(tmp_path / "other")
     sealed = tmp_path / "sealed.json"
 
-    def run(*arguments: Path) -> tuple[int, str]:
+    def run(*arguments: Path | str) -> tuple[int, str]:
         # -I: neither the environment nor this folder is looked at; -S: no installed package is.
         done = subprocess.run(
             [sys.executable, "-I", "-S", alone, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -368,9 +432,12 @@ def test_the_verifier_runs_alone_on_the_standard_library_in_200_lines(tmp_path: 
         return done.returncode, done.stdout.strip()
 
     sealed.write_text(json.dumps(release.sealed), encoding="utf-8")
-    assert run(tmp_path / "out") == run(tmp_path / "out", sealed) == (0, "sound")
+    assert run(tmp_path / "out") == run(tmp_path / "out", "--sealed", sealed) == (0, "sound")
+    assert run(tmp_path / "out", "--sealed", sealed, "--key", tmp_path / "key.pub") == (0, "sound")
+    assert run(tmp_path / "out", "--key", tmp_path / "other.pub") == (
+        18, "certificate.json: is not signed with a key that was given")
     release.sealed["moves"] = []
     sealed.write_text(json.dumps(release.sealed), encoding="utf-8")
-    assert run(tmp_path / "out", sealed) == (18, f"{found.primary} small cell(s) are not proved protected")
+    assert run(tmp_path / "out", "--sealed", sealed) == (18, f"{found.primary} small cell(s) are not proved protected")
     (tmp_path / "out" / "table.csv").write_text("", encoding="utf-8")
     assert run(tmp_path / "out") == (18, "the table is not the one that was certified")

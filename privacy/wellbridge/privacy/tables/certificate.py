@@ -24,6 +24,7 @@ import polars as pl
 from scipy.sparse import csr_matrix
 
 from wellbridge.privacy.seal import Sealer, new_key, private_file, private_folder, read_key
+from wellbridge.privacy.signing import Signer
 from wellbridge.privacy.tables.attacker import Published
 from wellbridge.privacy.tables.audit import Audit, audit
 from wellbridge.privacy.tables.joint import ReleasedTable, attack_together, released
@@ -69,11 +70,16 @@ def public_certificate(found: ProtectedTable, content: bytes, seen: Audit) -> di
     }
 
 
+def certificate_bytes(public: dict[str, Any]) -> bytes:
+    """Return a certificate as it is written."""
+    return json.dumps(public).encode()
+
+
 def sealed_certificate(found: ProtectedTable, public: dict[str, Any]) -> dict[str, Any]:
     """Return the certificate for auditors who may see the true table."""
     hidden = np.flatnonzero(found.found.hidden)
     moves, up, down = found.found.moves[:, hidden].tocsr(), found.task.up[hidden], found.task.down[hidden]
-    digest = hashlib.sha256(json.dumps(public, sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(certificate_bytes(public)).hexdigest()
     return {
         "format": SEALED, "certificate": digest, "base": found.task.values[hidden].tolist(),
         "moves": moves_as_json(moves[enough_of(shown_by(moves, up, down), np.diff(moves.indptr))]),
@@ -120,7 +126,7 @@ def check_places(folder: Path, sealed: Path | None, key: Path | None) -> None:
 
 
 def write_release(
-    found: ProtectedTable, folder: Path, *, earlier: Sequence[ReleasedTable] = ()
+    found: ProtectedTable, folder: Path, *, earlier: Sequence[ReleasedTable] = (), signer: Signer | None = None
 ) -> dict[str, Any]:
     """Attack a protected table, write it with its public certificate, and check what was written.
 
@@ -130,6 +136,7 @@ def write_release(
         found: the protected table.
         folder: the release's folder.
         earlier: what was released before, to whomever; attacked together with this one.
+        signer: signs the certificate; unsigned without.
 
     Returns:
         The public certificate.
@@ -145,23 +152,26 @@ def write_release(
     public = public_certificate(found, content, seen)
     if earlier:
         _check_together([*earlier, released(folder.name, public, content)])
-    publish(folder, {TABLE: content, NAME: json.dumps(public).encode()}, verify)
+    publish(folder, {TABLE: content, NAME: certificate_bytes(public)}, verify, signer)
     return public
 
 
-def publish(folder: Path, contents: Mapping[str, bytes], check: Callable[[Path], list[str]]) -> None:
-    """Write the files of a release and check what was written; the folder appears whole or not at all.
+def publish(
+    folder: Path, contents: Mapping[str, bytes], check: Callable[[Path], list[str]], signer: Signer | None = None
+) -> None:
+    """Write the files of a release, its certificate signed, and check them; the folder appears whole or not at all.
 
     Raises:
         ConfigurationError: WB-E-011 when the folder exists and is not empty, or cannot be written to.
         PrivacyError: WB-E-042 when the check finds fault; nothing is written then.
     """
     check_places(folder, None, None)
+    signature = {} if signer is None else {f"{NAME}.sig": signer.sign(NAME, contents[NAME])}
     aside = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
     is_written = False
     try:
         private_folder(aside)
-        for name, content in contents.items():
+        for name, content in {**contents, **signature}.items():
             with private_file(aside / name) as file:
                 file.write(content)
                 file.flush()
