@@ -23,7 +23,9 @@ from wellbridge.etl.failpoint import reach
 from wellbridge.etl.landing import sync
 from wellbridge.schemas.errors import StoreError
 
-READER_SECONDS: Final = 20  # that a change waits for a command that reads; the site's lock keeps other changes out
+READER_SECONDS: Final = (
+    20  # that a change waits for a command that reads; the site's lock keeps other changes out
+)
 MEMORY_LIMIT: Final = "1GB"  # the rest spills to the state folder, so memory stays flat in delivery size
 # Files of our oldest DuckDB: since 1.3 it writes texts in a form that takes a third less time than the default.
 STORAGE_VERSION: Final = "v1.5.0"
@@ -187,7 +189,9 @@ def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
             time.sleep(0.05)
     if failed:
         raise StoreError("WB-E-050", "The store cannot be opened.", f"store {path.name} · {failed}")
-    if not read_only:  # the client spins while a second thread works: a third more CPU, and a night is no sooner done
+    if (
+        not read_only
+    ):  # the client spins while a second thread works: a third more CPU, and a night is no sooner done
         connection.execute("SET threads = 1")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
@@ -207,6 +211,31 @@ def _create(path: Path, metadata: sa.MetaData) -> None:
         os.umask(old_mask)
     sync(temporary)
     reach("store.created")
+    temporary.rename(path)
+    sync(path.parent)
+
+
+def rewrite(path: Path, metadata: sa.MetaData) -> None:
+    """Write a store anew, so that no block of its file holds what was deleted: DuckDB's own DELETE leaves it there.
+
+    Nobody else may have it open. A kill leaves the old file or the new one.
+    """
+    temporary = path.with_suffix(".rewritten")
+    for stale in (temporary, temporary.with_suffix(".rewritten.wal")):
+        stale.unlink(missing_ok=True)
+    old_mask = os.umask(0o077)
+    try:
+        with (
+            Store(path, _connect(path, read_only=True)) as old,
+            Store(temporary, _connect(temporary, read_only=False)) as new,
+        ):
+            _add_missing_tables(new, metadata)
+            for table in metadata.sorted_tables:
+                new.append(table.name, old.frame(f"SELECT * FROM {quoted(table.name)}"))
+    finally:
+        os.umask(old_mask)
+    sync(temporary)
+    reach("store.rewritten")
     temporary.rename(path)
     sync(path.parent)
 

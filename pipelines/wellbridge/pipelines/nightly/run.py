@@ -18,6 +18,7 @@ from wellbridge.schemas.imports import absent, undisturbed
 if TYPE_CHECKING:
     import polars as pl
 
+    from wellbridge.etl.vault import Vault
 
 SCHEMA_VERSION: Final = 1
 Progress = Callable[[str, str, int], None]
@@ -60,10 +61,18 @@ class RunReport:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Held work to try again: rows (``mending.ROWS_SCHEMA``) and whole deliveries by batch id."""
+    """What a night is to do beside new deliveries.
+
+    Attributes:
+        rows: held rows to try again (``mending.ROWS_SCHEMA``).
+        deliveries: whole held deliveries to try again, by batch id.
+        change: a change to who is who. It is given the vault and the run's id, takes effect in this night, and
+            returns the action and detail of its event in the ledger.
+    """
 
     rows: pl.DataFrame | None = None
     deliveries: tuple[str, ...] = ()
+    change: Callable[[Vault, str], tuple[str, str]] | None = None
 
 
 def new_arrivals(site: Site, feeds: Iterable[Feed], seen: SeenFiles) -> list[Arrival]:

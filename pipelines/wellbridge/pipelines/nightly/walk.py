@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,7 @@ from wellbridge.etl.vault import Vault
 from wellbridge.pipelines.measures.compute import compute
 from wellbridge.pipelines.nightly.answers import close_superseded
 from wellbridge.pipelines.nightly.disputes import hold_disputed
+from wellbridge.pipelines.nightly.identity_change import finish_forgetting
 from wellbridge.pipelines.nightly.intake import prepare_delivery, take
 from wellbridge.pipelines.nightly.mending import follow_consents, found_parents, place_again, retry_rows
 from wellbridge.pipelines.nightly.night import Night, delivery_of
@@ -58,6 +60,7 @@ def run_walk(
     landing.clear_work()
     run_id = uuid.uuid4().hex
     started = datetime.now(UTC)
+    finish_forgetting(site)
     with open_stores(site, run_id) as (warehouse, vault):
         who = Vault(vault, seals_of(site))
         night = Night(site, run_id, warehouse, who, landing, Shelf(site.work), progress, rules=rules)
@@ -91,12 +94,14 @@ def _walk(night: Night, arrived: list[Arrival], wanted: Wanted) -> bool:
         batch = take(night, feed, source(feed.kind), arrival)
         if batch is not None:
             batches.append(batch)
-    if set(night.batches) == known and not batches and wanted.rows is None:
+    if set(night.batches) == known and not batches and wanted.rows is None and wanted.change is None:
         return False
     reach("intake.done")
     batches, is_taken_out = hold_disputed(night, batches)
     for batch in batches:
         night.tally.include(batch.tally)
+    if wanted.change is not None:
+        write_event(night.warehouse, *_changed(night, wanted.change))
     relink(night.warehouse, PERSON_TABLES, link(night.vault, night.run_id))
     night.standing = _standing(night)
     linked = _linked_persons(night)
@@ -114,6 +119,11 @@ def _walk(night: Night, arrived: list[Arrival], wanted: Wanted) -> bool:
     _derive(night)
     reach("derive.done")
     return True
+
+
+def _changed(night: Night, change: Callable[[Vault, str], tuple[str, str]]) -> tuple[str, str, str]:
+    action, detail = change(night.vault, night.run_id)
+    return action, night.run_id, detail
 
 
 def _mend(night: Night, wanted: Wanted) -> None:

@@ -1,0 +1,296 @@
+"""``wellbridge identity status|as-of|explain|merge|split|undo|forget``: the hub of who is who."""
+
+from __future__ import annotations
+
+import functools
+import getpass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wellbridge.pipelines.cli.output import command, document, json_option, project_option, show_json, table
+from wellbridge.pipelines.site import Site, load_site
+from wellbridge.schemas.errors import ConfigurationError, Exit
+
+if TYPE_CHECKING:
+    from wellbridge.etl.identity.hub import By
+    from wellbridge.etl.store import Store
+    from wellbridge.etl.vault import Vault
+
+_NAME = "A record or person: NAMESPACE:ID, or eight characters or more of its key."
+_SHOWN = 12  # characters of a key in a table
+_DAY = click.DateTime(["%Y-%m-%d"])
+_INSTANT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
+
+
+def _said(function: Any) -> Any:
+    """Add the options of a command that changes who is who: its decision is kept with who and why."""
+    for option in (
+        click.option(
+            "--reason", required=True, help="Why; kept with the decision. No personal data, please."
+        ),
+        click.option(
+            "--by", "reviewer", default=getpass.getuser, show_default="your account", help="Who decides."
+        ),
+        project_option,
+        json_option,
+    ):
+        function = option(function)
+    return function
+
+
+def _since(function: Any) -> Any:
+    return click.option("--since", type=_DAY, help="The day since which it is so; always, without.")(function)
+
+
+@contextmanager
+def _hub(site: Site) -> Iterator[Store]:
+    """Open the vault for reading, as it stands after the last change that committed."""
+    from wellbridge.etl.store import open_store
+    from wellbridge.etl.vault import VAULT
+    from wellbridge.pipelines.nightly.stores import vault_in_force
+
+    with open_store(vault_in_force(site), VAULT, read_only=True) as store:
+        yield store
+
+
+def _by(reviewer: str, reason: str) -> Callable[[str], By]:
+    from wellbridge.etl.identity.hub import By
+
+    return functools.partial(By, reviewer, reason)
+
+
+def _day(moment: datetime | None) -> date | None:
+    return moment.date() if moment else None
+
+
+@click.command("status")
+@project_option
+@json_option
+@command
+def status_command(project: Path, as_json: bool) -> Exit:
+    """Count records, persons, links and questions, and check the chain of key events."""
+    from wellbridge.etl.identity.explain import summary
+
+    with _hub(load_site(project)) as store:
+        found = summary(store)
+    code = Exit.DONE if found["events"]["first_broken"] is None else Exit.VERIFY
+    if as_json:
+        show_json(document(code, **found))
+        return code
+    click.echo(table(found["sources"], ["source", "records", "linked", "forgotten"]))
+    click.echo(f"\n{found['persons']:,} persons; {found['review']:,} pairs wait for review.")
+    if found["decided"]:
+        click.echo(table(found["decided"], ["outcome", "reason", "pairs"]))
+    broken = found["events"]["first_broken"]
+    chain = "whole" if broken is None else f"BROKEN at event {broken}"
+    click.echo(f"\n{found['events']['count']:,} key events, their chain {chain}.")
+    return code
+
+
+@click.command("as-of")
+@click.argument("record", metavar="RECORD")
+@click.option(
+    "--known", type=_INSTANT, help="As it was believed then (UTC; of a day, its end); as now, without."
+)
+@click.option("--on", "day", type=_DAY, help="Who it was in the world on that day; now, without.")
+@project_option
+@json_option
+@command
+def as_of_command(
+    record: str, known: datetime | None, day: datetime | None, project: Path, as_json: bool
+) -> Exit:
+    """Say whom a record was about, as believed then or as it was in the world."""
+    from wellbridge.etl.identity.explain import as_of, find_record
+
+    with _hub(load_site(project)) as store:
+        found = as_of(store, find_record(store, record), _end(known), _day(day))
+    if as_json:
+        show_json(document(Exit.DONE, **found))
+        return Exit.DONE
+    if found["person_key"] is None:
+        click.echo("The record was not known then.")
+        return Exit.DONE
+    same = "" if found["key_now"] == found["person_key"] else f", today {found['key_now']}"
+    click.echo(f"person {found['person_key']}{same}")
+    click.echo(
+        table(_short(found["records"]), ["record_id", "source", "valid_from", "valid_to", "asserted_from"])
+    )
+    return Exit.DONE
+
+
+@click.command("explain")
+@click.argument("one", metavar="A")
+@click.argument("other", metavar="B")
+@project_option
+@json_option
+@command
+def explain_command(one: str, other: str, project: Path, as_json: bool) -> Exit:
+    """Show why two records are, or are not, one person: never what they say."""
+    from wellbridge.etl.identity.explain import explain, find_record
+
+    with _hub(load_site(project)) as store:
+        found = explain(store, find_record(store, one), find_record(store, other))
+    if as_json:
+        show_json(document(Exit.DONE, **found))
+    else:
+        click.echo(_explained(found))
+    return Exit.DONE
+
+
+@click.command("merge")
+@click.argument("one", metavar="A")
+@click.argument("other", metavar="B")
+@_since
+@_said
+@command
+def merge_command(
+    one: str, other: str, since: datetime | None, reason: str, reviewer: str, project: Path, as_json: bool
+) -> Exit:
+    """Say that two records are one child."""
+    from wellbridge.etl.identity.explain import find_record
+    from wellbridge.etl.identity.hub import decide_by_hand
+
+    by = _by(reviewer, reason)
+
+    def change(vault: Vault, run_id: str) -> tuple[str, str]:
+        pair = (find_record(vault.store, one), find_record(vault.store, other))
+        decision = decide_by_hand(vault.store, [pair], "link", by(run_id), since=_day(since))
+        return decision, f"decision {decision} · {reason}"
+
+    return _changed(project, "identity.merge", change, as_json)
+
+
+@click.command("split")
+@click.argument("record", metavar="RECORD")
+@click.option(
+    "--from", "other", metavar="RECORD", help="Only from this record; from its whole person, without."
+)
+@_since
+@_said
+@command
+def split_command(
+    record: str,
+    other: str | None,
+    since: datetime | None,
+    reason: str,
+    reviewer: str,
+    project: Path,
+    as_json: bool,
+) -> Exit:
+    """Say that a record is about another child than the records it is linked to."""
+    from wellbridge.etl.identity.explain import find_record, split_pairs
+    from wellbridge.etl.identity.hub import decide_by_hand
+
+    by = _by(reviewer, reason)
+
+    def change(vault: Vault, run_id: str) -> tuple[str, str]:
+        store = vault.store
+        pairs = split_pairs(store, find_record(store, record), find_record(store, other) if other else None)
+        decision = decide_by_hand(store, pairs, "nonlink", by(run_id), since=_day(since))
+        return decision, f"decision {decision} · {reason}"
+
+    return _changed(project, "identity.split", change, as_json)
+
+
+@click.command("undo")
+@click.argument("decision", metavar="DECISION")
+@_said
+@command
+def undo_command(decision: str, reason: str, reviewer: str, project: Path, as_json: bool) -> Exit:
+    """Take a decision back: an automatic link, a merge, a split, or an earlier undo."""
+    from wellbridge.etl.identity.hub import undo
+
+    by = _by(reviewer, reason)
+
+    def change(vault: Vault, run_id: str) -> tuple[str, str]:
+        undoing = undo(vault.store, decision, by(run_id))
+        return undoing, f"decision {undoing} · {reason}"
+
+    return _changed(project, "identity.undo", change, as_json)
+
+
+@click.command("forget", short_help="Destroy what a record or person says, for good; a tombstone stays.")
+@click.argument("name", metavar="RECORD|PERSON")
+@click.option("--dry-run", is_flag=True, help="Say how many records would be forgotten; change nothing.")
+@_said
+@command
+def forget_command(
+    name: str, dry_run: bool, reason: str, reviewer: str, project: Path, as_json: bool
+) -> Exit:
+    """Destroy what the vault knows of a record, or of all records of a person, for good.
+
+    The key that opens it is destroyed and the vault written anew. A tombstone stays, so that a later delivery of the
+    same record stays out. Deliveries in the landing store and releases are not reached: see docs/identity.md.
+    """
+    from wellbridge.etl.identity.explain import find_records
+    from wellbridge.pipelines.nightly.identity_change import forget_records
+
+    site = load_site(project)
+    with _hub(site) as store:
+        records = find_records(store, name)
+    decisions = [] if dry_run else forget_records(site, records, _by(reviewer, reason)(""))
+    if as_json:
+        show_json(document(Exit.DONE, records=len(records), decisions=decisions))
+    else:
+        click.echo(f"{len(records):,} records {'would be ' if dry_run else ''}forgotten.")
+    return Exit.DONE
+
+
+def _changed(
+    project: Path, action: str, change: Callable[[Vault, str], tuple[str, str]], as_json: bool
+) -> Exit:
+    from wellbridge.pipelines.nightly.identity_change import change_identity
+
+    decision = change_identity(load_site(project), action, change)
+    if as_json:
+        show_json(document(Exit.DONE, decision_id=decision))
+    else:
+        click.echo(
+            f"Decision {decision}. To take it back: wellbridge identity undo {decision[:_SHOWN]} --reason …"
+        )
+    return Exit.DONE
+
+
+def _end(known: datetime | None) -> datetime | None:
+    """Return the instant meant: of a bare day its last."""
+    if known is None or known.time() != datetime.min.time():
+        return known
+    if known > datetime.now(UTC).replace(tzinfo=None):
+        raise ConfigurationError(
+            "WB-E-016", "What will be believed on a day to come is not known.", "--known"
+        )
+    return datetime.combine(known.date(), datetime.max.time())
+
+
+def _short(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    keys = ("record_id", "decision_id", "event_id", "from_key", "to_key", "runner_up")
+    return [
+        {name: value[:_SHOWN] if name in keys and value else value for name, value in row.items()}
+        for row in rows
+    ]
+
+
+def _explained(found: dict[str, Any]) -> str:
+    lines = ["One person." if found["are_one"] else "Two persons.", "", table(_short(found["records"]))]
+    compared = found["compared"]
+    if compared is None:
+        lines += ["", "The two were never compared: they share too little to be candidates."]
+    else:
+        lines += ["", table(compared["levels"], ["comparison", "level", "bits"]), ""]
+        lines += [f"weight {_bits(compared['weight'])}, with the prior {_bits(compared['bits'])}"]
+        rival = compared["runner_up"]
+        lines += [f"margin {_bits(compared['margin'])} to {rival[:_SHOWN]}" if rival else "no rival"]
+        lines += [f"{compared['tier']}: {compared['outcome']}, {compared['reason']}: {compared['meaning']}"]
+    for title in ("constraints", "decisions", "events"):
+        if found[title]:
+            lines += ["", title, table(_short(found[title]))]
+    return "\n".join(lines)
+
+
+def _bits(number: float | None) -> str:
+    return "(none)" if number is None else f"{number:.1f} bits"

@@ -1,0 +1,85 @@
+"""Changes to who is who, made by a person: each is a night of its own, so that all facts follow in one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from wellbridge.etl.failpoint import reach
+from wellbridge.etl.identity.erasure import forget, forgotten
+from wellbridge.etl.identity.hub import By
+from wellbridge.etl.landing import sync, write_private
+from wellbridge.etl.lock import run_lock
+from wellbridge.etl.store import open_store, rewrite
+from wellbridge.etl.vault import VAULT, Vault
+from wellbridge.pipelines.nightly.run import Wanted, run_night
+from wellbridge.pipelines.nightly.stores import seals_of, settle
+from wellbridge.pipelines.site import Site
+from wellbridge.schemas.warehouse import METADATA
+
+
+def change_identity(site: Site, action: str, change: Callable[[Vault, str], tuple[Any, str]]) -> Any:
+    """Apply a change to the vault and let every fact follow; return what the change returned.
+
+    Args:
+        site: the site.
+        action: names the event in the ledger, such as ``identity.merge``.
+        change: given the vault and the run's id; returns any result and the event's detail, without personal data.
+
+    Raises:
+        SafeError: the change was refused; neither store changed.
+    """
+    results = []
+
+    def applied(vault: Vault, run_id: str) -> tuple[str, str]:
+        result, detail = change(vault, run_id)
+        results.append(result)
+        return action, detail
+
+    run_night(site, (), wanted=Wanted(change=applied))
+    return results[0]
+
+
+def forget_records(site: Site, records: Sequence[str], by: By) -> list[str]:
+    """Forget records: in the stores, then their keys, then the vault's old blocks; return the decisions' ids.
+
+    A kill anywhere leaves a mark, and the next run ends what was begun.
+    """
+
+    def erase(vault: Vault, run_id: str) -> tuple[list[str], str]:
+        write_private(
+            _mark(site), ""
+        )  # before anything commits; what did not commit is not in the vault to be ended
+        sync(_mark(site).parent)
+        reach("forget.marked")
+        decisions = forget(vault, records, By(by.reviewer, by.reason, run_id, by.second))
+        return decisions, f"{len(decisions)} records · {by.reason}"
+
+    done: list[str] = change_identity(site, "identity.forget", erase)
+    with run_lock(site.lock):
+        finish_forgetting(site)
+    return done
+
+
+def finish_forgetting(site: Site) -> None:
+    """End what a forgetting began: destroy the keys of forgotten records, write the vault anew.
+
+    Does nothing where nothing was begun. The site is locked by the caller, and neither store is open.
+    """
+    if not _mark(site).exists():
+        return
+    with open_store(site.warehouse, METADATA) as warehouse:
+        settle(site, warehouse)
+    if site.vault.exists():
+        with open_store(site.vault, VAULT) as vault:
+            gone = forgotten(vault)
+        seals_of(site).keys.destroy(gone)
+        reach("forget.keys")
+        rewrite(site.vault, VAULT)
+    _mark(site).unlink()
+    reach("forget.done")
+
+
+def _mark(site: Site) -> Path:
+    return site.key.with_name("forgetting")
