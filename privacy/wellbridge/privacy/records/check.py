@@ -31,13 +31,14 @@ def class_numbers(table: pl.DataFrame, quasi: Sequence[str], per_person: str | N
         if not quasi:
             return table.select(pl.int_range(pl.len()).alias("person"), pl.lit(0, pl.UInt32).alias("class"))
         alike = table.select(pl.col(name).cast(pl.String).fill_null(NOT_REPORTED) for name in quasi)
-        classes = alike.select(
-            pl.int_range(pl.len()).first().over(list(quasi)).alias("class") if quasi else pl.lit(0).alias("class"))
-        return classes.with_row_index("person")
+        # A range inside a window begins anew in each class, so the rows are numbered before.
+        numbered_rows = alike.with_row_index("\x1fperson")
+        first = pl.col("\x1fperson").first().over(list(quasi))
+        return numbered_rows.select(pl.col("\x1fperson").alias("person"), first.alias("class"))
     row = pl.concat_str([pl.col(name).cast(pl.String).fill_null(NOT_REPORTED) for name in quasi], separator=_CELL)
     whole = table.select(pl.col(per_person).alias("person"), (row if quasi else pl.lit("")).alias("row"))
     signs = whole.sort("row").group_by("person").agg(pl.col("row").str.join(_ROW))
-    return signs.select("person", pl.int_range(pl.len()).first().over("row").alias("class"))
+    return signs.with_row_index("place").select("person", pl.col("place").first().over("row").alias("class"))
 
 
 def class_sizes(table: pl.DataFrame, quasi: Sequence[str], per_person: str | None) -> dict[int, int]:
