@@ -18,10 +18,12 @@ from wellbridge.schemas.errors import ConfigurationError, SourceError
 
 PROJECT_FILE: Final = "wellbridge.toml"
 FAIL_ON: Final = ("held", "warn", "never")
+_MOST_SHEET_DAYS: Final = 90
 _SECTIONS: Final = {
     "district": frozenset({"name", "id"}),
     "run": frozenset({"held_limit", "fail_on"}),
     "report": frozenset({"min_cell"}),
+    "identity": frozenset({"reviewers", "sheet_days"}),
 }
 
 
@@ -54,6 +56,8 @@ class Site:
         feeds: by name.
         held_limit: share of a feed's rows that may be held before a run ends with exit 13.
         min_cell: smallest number of persons that may be shown on the site's own page.
+        reviewers: how many must agree before a doubtful pair of records is decided, 1 or 2.
+        sheet_days: how long a review sheet may be answered.
     """
 
     root: Path
@@ -64,6 +68,8 @@ class Site:
     held_limit: float = 0.05
     fail_on: str = "held"
     min_cell: int = 10
+    reviewers: int = 1
+    sheet_days: int = 14
 
     @property
     def warehouse(self) -> Path:
@@ -203,6 +209,16 @@ def load_site(root: Path) -> Site:
         raise ConfigurationError(
             "WB-E-044", "The page's minimum cell is below 10.", f"{PROJECT_FILE} · report.min_cell"
         )
+    reviewers, sheet_days = (
+        _number(config, "identity", "reviewers", 1),
+        _number(config, "identity", "sheet_days", 14),
+    )
+    if reviewers not in {1, 2} or not 1 <= sheet_days <= _MOST_SHEET_DAYS:
+        raise ConfigurationError(
+            "WB-E-011",
+            f"reviewers must be 1 or 2, and sheet_days 1 to {_MOST_SHEET_DAYS}.",
+            f"{PROJECT_FILE} · [identity]",
+        )
     return Site(
         root=root,
         district=str(district.get("name", root.name)),
@@ -212,6 +228,8 @@ def load_site(root: Path) -> Site:
         fail_on=fail_on,
         held_limit=_number(config, "run", "held_limit", 0.05),
         min_cell=int(min_cell),
+        reviewers=int(reviewers),
+        sheet_days=int(sheet_days),
     )
 
 

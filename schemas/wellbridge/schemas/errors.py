@@ -240,6 +240,79 @@ ADVICE: Final[dict[str, Advice]] = {
         "What was spent cannot be told from a ledger that was changed, so nothing more may be spent.",
         "Restore the ledger and its head from backup; releases after the backup must be added by hand to be safe",
     ),
+    "WB-E-080": Advice(
+        "Double hashing has so few codes per token that names can be read from filters (Kroll and Steinmetzer 2015).",
+        "Agree with the partner on a schema that says blakeHash in every feature",
+    ),
+    "WB-E-081": Advice(
+        "Two sides that read a schema differently make filters that never match, which looks like no shared child.",
+        "Mend the place named; only version 3 of clkhash's schemas is read",
+    ),
+    "WB-E-082": Advice(
+        "A record that lacks what a link needs, or breaks its schema, would be encoded into something that matches "
+        "nobody.",
+        "Mend the columns or records named, then encode again",
+    ),
+    "WB-E-083": Advice(
+        "A bundle that was cut, changed or sealed for somebody else could match wrongly, so none of it was used.",
+        "Ask the partner to send it again, sealed to the key of this linkage",
+    ),
+    "WB-E-084": Advice(
+        "Records encoded with different keys never match, which looks exactly like no shared child.",
+        "Give both sides the same key file, then encode again",
+    ),
+    "WB-E-085": Advice(
+        "Records encoded for one agreement may not be linked under another.",
+        "Name the agreement that both bundles were encoded for, or encode again",
+    ),
+    "WB-E-086": Advice(
+        "Keys change with every epoch, so bundles of different epochs never match.",
+        "Encode both sides for the same epoch",
+    ),
+    "WB-E-087": Advice(
+        "Filters that were made differently cannot be compared.",
+        "Encode both sides with the same version of wellbridge",
+    ),
+    "WB-E-088": Advice(
+        "Names that were put into form by different rules agree less than they should.",
+        "Encode both sides with the same version of wellbridge",
+    ),
+    "WB-E-089": Advice(
+        "A key that is missing, of another kind or open to other accounts cannot keep what it encodes.",
+        "wellbridge identity new-key --help; chmod 600 the file named",
+    ),
+    "WB-E-095": Advice(
+        "An answer counts only for what the reviewer saw; the records have changed, or the question was settled.",
+        "wellbridge identity review next",
+    ),
+    "WB-E-096": Advice(
+        "A sheet that was altered, or comes from another site, could put an answer on the wrong child.",
+        "Take the file as the page saved it; in CSV fill in the columns answer and why, and change nothing else",
+    ),
+    "WB-E-097": Advice(
+        "A sheet holds names of children, so it is not kept for ever, and its answers are not taken for ever.",
+        "Delete it, then: wellbridge identity review export",
+    ),
+    "WB-E-098": Advice(
+        "Names of children would go where others may read them.",
+        "Run it at a terminal, or: wellbridge identity review export, to a folder outside the site's own",
+    ),
+    "WB-E-100": Advice(
+        "Weights learnt from a handful of pairs would link by chance.",
+        "Label at least 50 pairs of one child, drawn at random, or train without --labels",
+    ),
+    "WB-E-101": Advice(
+        "A matcher that finds one group of children less often than another makes them look unhelped.",
+        "Look at the groups and weights named; train on labelled pairs of your own, or ask for review of that group",
+    ),
+    "WB-E-102": Advice(
+        "Links made by a model that nobody signed cannot be explained afterwards.",
+        "Restore the file, or train a new one: wellbridge identity train",
+    ),
+    "WB-E-103": Advice(
+        "An engine that is slow or wrong on a thousand records would take a night, or merge children, on a district.",
+        "Install the locked set again: make install",
+    ),
 }
 
 

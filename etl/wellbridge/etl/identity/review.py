@@ -1,0 +1,277 @@
+"""The review queue: pairs that only a person can decide, most informative first, and what reviewers answer.
+
+An answer is one reviewer's word about what he or she saw. It becomes a decision, and so a constraint on linking, when
+as many reviewers agree as the site asks for and they outnumber the others; so a disagreement waits for a third. Who
+answers does not see what another said, nor, unless asked for, how the model scored the pair: a reviewer who knows the
+score repeats it (splink issue 1375). Answers are never changed; undoing a decision ends what they count for.
+
+Source: the reference on linking, 4.2 and 4.1 (6).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from wellbridge.etl.identity.hub import KINDS, By, decide_by_hand, now
+from wellbridge.etl.store import Store
+from wellbridge.etl.vault import random_keys
+
+OUTCOMES: Final[dict[str, str]] = {
+    "link": "one child",
+    "nonlink": "two children",
+    "unsure": "cannot tell",
+}
+# Why, as a choice and not as text: a text would name the children.
+WHY: Final[dict[str, str]] = {
+    "written": "What differs is a way of writing or a slip",
+    "moved": "The home or the telephone changed",
+    "renamed": "A name changed, or was written down in part",
+    "sibling": "A brother, sister or twin",
+    "namesake": "Another child who happens to share the name",
+    "known": "It is known from elsewhere",
+    "too_little": "The records say too little",
+}
+
+# Pairs to review of records that the next run does not decide anew anyway. A constraint is kept with its records in
+# order, a scored pair with the anchor's side first.
+_OPEN: Final = """
+SELECT least(p.record_a, p.record_b) AS one, greatest(p.record_a, p.record_b) AS other,
+       p.record_a, p.record_b, p.source_a, p.source_b, p.weight, p.levels, p.bits, p.margin, p.runner_up, p.reason,
+       p.model_hash, a.content AS content_a, b.content AS content_b
+FROM scored_pair p
+JOIN source_record a ON a.record_id = p.record_a AND a.is_decided
+JOIN source_record b ON b.record_id = p.record_b AND b.is_decided
+ANTI JOIN link_constraint c ON c.record_a = least(p.record_a, p.record_b)
+    AND c.record_b = greatest(p.record_a, p.record_b) AND c.asserted_to IS NULL
+WHERE p.outcome = 'review'
+"""
+# Answers that no undoing ended, about what the records say now.
+_IN_FORCE: Final = """
+SELECT r.* FROM review_answer r
+JOIN source_record a ON a.record_id = r.record_a AND a.content IS NOT DISTINCT FROM r.content_a
+JOIN source_record b ON b.record_id = r.record_b AND b.content IS NOT DISTINCT FROM r.content_b
+ANTI JOIN decision d ON d.kind = 'undo' AND d.decided_at >= r.answered_at
+    AND least(d.record_a, d.record_b) = r.record_a AND greatest(d.record_a, d.record_b) = r.record_b
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One reviewer's answer about a pair.
+
+    Attributes:
+        record_a: one record of the pair.
+        record_b: the other.
+        outcome: a key of ``OUTCOMES``.
+        why: a key of ``WHY``.
+    """
+
+    record_a: str
+    record_b: str
+    outcome: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Reviewer:
+    """Who answers, and how.
+
+    Attributes:
+        name: as the site knows the reviewer.
+        is_blind: without having seen the model's score.
+        kind: "clerical" at the terminal, "import" by a sheet.
+        run_id: the change under which the answers are written.
+    """
+
+    name: str
+    is_blind: bool = True
+    kind: str = "clerical"
+    run_id: str = ""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of answers: pairs decided by them, pairs that wait for another reviewer, answers known before."""
+
+    decided: int
+    waiting: int
+    known: int
+
+
+def questions(store: Store, reviewer: str | None = None) -> pl.DataFrame:
+    """Return the pairs that wait for a person, those first whose answer tells most.
+
+    A pair about which reviewers disagree comes first. Then the value of an answer counts: how much is in doubt (the
+    entropy, in bits, of the model's probability, or of its choice between a pair and the rival; one bit where a guard
+    set the model's opinion aside), times how many questions it settles, since a record has one link to a source.
+
+    Args:
+        store: the vault's store.
+        reviewer: leave out what this reviewer has answered.
+
+    Returns:
+        ``record_a, record_b`` (as scored), ``one, other`` (the same in order), ``source_a, source_b, weight, levels,
+        bits, margin, runner_up, reason, model_hash, content_a, content_b``, ``answers`` (how many there are),
+        ``is_disputed`` and ``value``.
+    """
+    given = (
+        in_force(store)
+        .group_by(pl.col("record_a").alias("one"), pl.col("record_b").alias("other"))
+        .agg(
+            pl.len().alias("answers"),
+            pl.col("outcome")
+            .filter(pl.col("outcome").is_in(list(KINDS)))
+            .n_unique()
+            .gt(1)
+            .alias("is_disputed"),
+            pl.col("reviewer").alias("reviewers"),
+        )
+    )
+    found = store.frame(_OPEN).join(given, on=["one", "other"], how="left")
+    found = found.with_columns(
+        pl.col("answers").fill_null(0), pl.col("is_disputed").fill_null(False), _value().alias("value")
+    )
+    if reviewer is not None:
+        found = found.filter(~pl.col("reviewers").list.contains(reviewer).fill_null(False))
+    order = ["is_disputed", "value", "one", "other"]
+    return found.sort(order, descending=[True, True, False, False]).drop("reviewers")
+
+
+def _value() -> pl.Expr:
+    odds = pl.when(pl.col("reason") == "margin").then("margin").when(pl.col("reason") == "band").then("bits")
+    probability = 1 / (1 + (-odds.clip(-40, 40) * math.log(2)).exp())
+    entropy = -(probability * probability.log(2) + (1 - probability) * (1 - probability).log(2))
+    settles = pl.len().over("record_a", "source_b") + pl.len().over("record_b", "source_a") - 1
+    return entropy.fill_nan(0.0).fill_null(1.0) * settles
+
+
+def in_force(store: Store) -> pl.DataFrame:
+    """Return the answers that count, in the order in which they were given."""
+    return store.frame(f"{_IN_FORCE} ORDER BY r.answered_at, r.answer_id")
+
+
+def answers(store: Store) -> pl.DataFrame:
+    """Return every answer ever given, in order: columns of ``tables.REVIEW_ANSWER``."""
+    return store.frame("SELECT * FROM review_answer ORDER BY answered_at, answer_id")
+
+
+def take(store: Store, said: Sequence[Answer], reviewer: Reviewer, needed: int) -> Taken:
+    """Write answers down, and decide the pairs about which enough reviewers agree.
+
+    Args:
+        store: the vault's store, in a transaction.
+        said: answers of one reviewer; a second one about a pair that this reviewer has answered counts as known.
+        reviewer: who answers.
+        needed: reviewers who must agree: 1 or 2.
+
+    Returns:
+        What became of them. A pair that is decided already stays so; the answer counts for agreement alone.
+    """
+    rows = _rows(store, said, reviewer)
+    before = in_force(store).filter(pl.col("reviewer") == reviewer.name)
+    new = rows.join(before, on=["record_a", "record_b"], how="anti").unique(
+        ["record_a", "record_b"], keep="first"
+    )
+    store.run("INSERT INTO review_answer BY NAME SELECT * FROM new_rows", new_rows=new)
+    decided = _settle(store, new.select("record_a", "record_b"), reviewer, needed)
+    return Taken(decided=decided, waiting=new.height - decided, known=rows.height - new.height)
+
+
+def _rows(store: Store, said: Sequence[Answer], reviewer: Reviewer) -> pl.DataFrame:
+    rows = [(*sorted((one.record_a, one.record_b)), one.outcome, one.why) for one in said]
+    frame = pl.DataFrame(
+        rows, schema=dict.fromkeys(("record_a", "record_b", "outcome", "why"), pl.String), orient="row"
+    )
+    records = pl.concat([frame["record_a"], frame["record_b"]]).unique().to_frame("record_id")
+    contents = store.frame(
+        "SELECT s.record_id, s.content FROM source_record s SEMI JOIN records r ON s.record_id = r.record_id",
+        records=records,
+    )
+    for side in ("a", "b"):
+        renamed = contents.rename({"record_id": f"record_{side}", "content": f"content_{side}"})
+        frame = frame.join(renamed, on=f"record_{side}", how="left", maintain_order="left")
+    return frame.with_columns(
+        random_keys(frame.height).alias("answer_id"),
+        pl.lit(reviewer.name).alias("reviewer"),
+        pl.lit(reviewer.is_blind).alias("is_blind"),
+        pl.lit(reviewer.kind).alias("kind"),
+        pl.lit(now(), pl.Datetime("us")).alias("answered_at"),
+    )
+
+
+def _settle(store: Store, pairs: pl.DataFrame, reviewer: Reviewer, needed: int) -> int:
+    """Decide those of the pairs that are open and about which enough reviewers agree; return how many."""
+    is_open = store.frame(_OPEN).select(pl.col("one").alias("record_a"), pl.col("other").alias("record_b"))
+    pair = ["record_a", "record_b"]
+    votes = (
+        in_force(store)
+        .join(pairs, on=pair, how="semi")
+        .join(is_open, on=pair, how="semi")
+        .filter(pl.col("outcome").is_in(list(KINDS)))
+        .group_by(*pair, "outcome", maintain_order=True)
+        .agg(pl.col("reviewer"), pl.col("why").last(), pl.len().alias("votes"))
+        .with_columns((pl.col("votes").sum().over(pair) - pl.col("votes")).alias("against"))
+        .filter(pl.col("votes") >= needed, pl.col("votes") > pl.col("against"))
+        .sort(pair)
+    )
+    for vote in votes.iter_rows(named=True):
+        first, *others = vote["reviewer"]
+        by = By(first, vote["why"], reviewer.run_id, others[0] if others else None)
+        decide_by_hand(store, [(vote["record_a"], vote["record_b"])], vote["outcome"], by, kind=reviewer.kind)
+    return votes.height
+
+
+def labels(store: Store) -> pl.DataFrame:
+    """Return the pairs that reviewers decided, as labels to train on: ``record_a, record_b, is_match``."""
+    return store.frame(
+        "SELECT DISTINCT c.record_a, c.record_b, c.kind = 'must' AS is_match FROM link_constraint c "
+        "JOIN decision d ON d.decision_id = c.decision_id AND d.kind IN ('clerical', 'import') "
+        "WHERE c.asserted_to IS NULL ORDER BY c.record_a, c.record_b"
+    )
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """How much waits for persons.
+
+    Attributes:
+        open: questions that wait, those below among them.
+        started: of them, with an answer but too few that agree.
+        disputed: of them, reviewers disagree.
+        contradicted: pairs that decisions of persons contradict each other about; one has to be undone.
+        decided: pairs decided by reviewers, in force.
+        answers: answers ever given.
+        unblinded: of them, given with the model's score in view.
+    """
+
+    open: int
+    started: int
+    disputed: int
+    contradicted: int
+    decided: int
+    answers: int
+    unblinded: int
+
+
+def backlog(store: Store) -> Backlog:
+    """Return how much waits for persons."""
+    waiting = questions(store)
+    said = answers(store)
+    contradicted = store.value(
+        "SELECT count(*) FROM scored_pair p SEMI JOIN link_constraint c ON c.record_a = least(p.record_a, p.record_b) "
+        "AND c.record_b = greatest(p.record_a, p.record_b) AND c.asserted_to IS NULL WHERE p.outcome = 'review'"
+    )
+    return Backlog(
+        open=waiting.height,
+        started=waiting.filter(pl.col("answers") > 0).height,
+        disputed=waiting.filter("is_disputed").height,
+        contradicted=int(contradicted),
+        decided=labels(store).height,
+        answers=said.height,
+        unblinded=said.filter(~pl.col("is_blind")).height,
+    )

@@ -1,0 +1,205 @@
+"""Rounds of review at a site: a question at the terminal, sheets out and back, and what waits.
+
+What a sheet shows are names of children. Its file is readable by its owner alone, lies in the site's private state
+folder unless told otherwise, never among reports or releases, and is deleted when its answers come in or its last day
+is over. Every sheet and every answer is an event of the ledger, by counts alone.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from wellbridge.etl.identity.agreement import agreement
+from wellbridge.etl.identity.cards import Card, cards_of
+from wellbridge.etl.identity.review import Answer, Reviewer, Taken, answers, backlog, labels, questions, take
+from wellbridge.etl.identity.sheet import Desk, Sheet, as_csv
+from wellbridge.etl.landing import write_private
+from wellbridge.etl.lock import run_lock
+from wellbridge.etl.store import Store, open_store
+from wellbridge.etl.vault import VAULT
+from wellbridge.pipelines.nightly.stores import open_stores, seals_of, vault_in_force, write_event
+from wellbridge.pipelines.report.review_sheet import render_review_sheet
+from wellbridge.pipelines.site import Site
+from wellbridge.privacy.seal import read_key
+from wellbridge.schemas.errors import ConfigurationError, PrivacyError
+
+FORMATS: Final = ("html", "csv")
+_FOLDER: Final = "review"
+_NAME_DIGITS: Final = 10
+
+
+@dataclass(frozen=True)
+class Export:
+    """A sheet that was written: where, its last day, and how many questions are on it and were left over."""
+
+    path: Path
+    expires: date
+    questions: int
+    left: int
+
+
+def today() -> date:
+    """Return the day, UTC."""
+    return datetime.now(UTC).date()
+
+
+def next_card(site: Site, reviewer: str, *, with_score: bool) -> Card | None:
+    """Return the question whose answer tells most, for a reviewer who has not answered it; None when all is done."""
+    with open_store(vault_in_force(site), VAULT, read_only=True) as vault:
+        asked = _asked(site, vault, reviewer, 1, with_score=with_score)
+        return next(iter(cards_of(vault, seals_of(site), asked, with_score=with_score)), None)
+
+
+def decide(site: Site, question: str, outcome: str, why: str, reviewer: str) -> Taken:
+    """Take one answer to the question of that id.
+
+    Raises:
+        ConfigurationError: WB-E-095 when this reviewer is not asked it, or not any more.
+    """
+    change = uuid.uuid4().hex
+    with run_lock(site.lock), open_stores(site, change) as (warehouse, vault):
+        desk = Desk(read_key(site.key))
+        open_ones = questions(vault, reviewer)
+        for is_blind in (True, False):
+            found = desk.named(open_ones, reviewer, is_blind=is_blind).filter(pl.col("question") == question)
+            if found.height:
+                break
+        else:
+            raise ConfigurationError("WB-E-095", "The question is not asked, or not any more.", "question")
+        said = [Answer(found["record_a"][0], found["record_b"][0], outcome, why)]
+        by = Reviewer(reviewer, is_blind=is_blind, run_id=change)
+        return _take(site, warehouse, vault, said, by)
+
+
+def export(
+    site: Site, reviewer: str, *, form: str, limit: int, out: Path | None, with_score: bool
+) -> Export | None:
+    """Write a sheet for a reviewer; return None when there is nothing to ask.
+
+    Args:
+        site: the site.
+        reviewer: whose sheet it is; only this reviewer's answers are taken from it.
+        form: one of ``FORMATS``.
+        limit: most questions.
+        out: where to; the state folder's own place for sheets without.
+        with_score: also show what the model says, which is recorded with every answer.
+
+    Raises:
+        PrivacyError: WB-E-098 when it would lie among files that others see.
+    """
+    change = uuid.uuid4().hex
+    if out is not None:
+        _check_place(site, out)
+    with run_lock(site.lock), open_stores(site, change) as (warehouse, vault):
+        forget_expired(site)
+        desk, day = Desk(read_key(site.key)), today()
+        waiting = questions(vault, reviewer).height
+        asked = _asked(site, vault, reviewer, limit, with_score=with_score)
+        if not asked.height:
+            return None
+        sheet = Sheet(
+            reviewer, day, day + timedelta(days=site.sheet_days), not with_score, tuple(asked["question"])
+        )
+        seal = desk.seal(sheet)
+        cards = cards_of(vault, seals_of(site), asked, with_score=with_score)
+        text = as_csv(sheet, seal, cards) if form == "csv" else render_review_sheet(sheet, seal, cards)
+        path = out or _folder(site) / f"{_name(sheet.expires, seal)}.{form}"
+        write_private(path, text)
+        write_event(
+            warehouse, "identity.review.export", change, f"{asked.height} questions · until {sheet.expires}"
+        )
+    return Export(path, sheet.expires, asked.height, waiting - asked.height)
+
+
+def take_in(site: Site, path: Path) -> tuple[Taken, int]:
+    """Take the answers of a sheet that came back, then delete it; return what became of them and how many are stale.
+
+    An answer about records that have changed since, or about a pair that needs none any more, is stale.
+
+    Raises:
+        SourceError: WB-E-096 when the file was altered or is no sheet of this site, WB-E-097 when it is too late.
+    """
+    change = uuid.uuid4().hex
+    desk = Desk(read_key(site.key))
+    returned = desk.read(path, today())
+    sheet = returned.sheet
+    with run_lock(site.lock), open_stores(site, change) as (warehouse, vault):
+        asked = desk.named(questions(vault, sheet.reviewer), sheet.reviewer, is_blind=sheet.is_blind)
+        pairs = {name: (a, b) for name, a, b in asked.select("question", "record_a", "record_b").iter_rows()}
+        said = [
+            Answer(pairs[one][0], pairs[one][1], outcome, why)
+            for one, outcome, why in returned.answers
+            if one in pairs
+        ]
+        by = Reviewer(sheet.reviewer, is_blind=sheet.is_blind, kind="import", run_id=change)
+        taken = _take(site, warehouse, vault, said, by)
+    path.unlink()
+    for own in _folder(site).glob(f"{_name(sheet.expires, desk.seal(sheet))}.*"):
+        own.unlink()
+    return taken, len(returned.answers) - len(said)
+
+
+def state(site: Site) -> dict[str, Any]:
+    """Return what waits, how well reviewers agree, and which sheets are out."""
+    forget_expired(site)
+    with open_store(vault_in_force(site), VAULT, read_only=True) as vault:
+        waiting = backlog(vault)
+        said = answers(vault)
+    return {
+        "reviewers": site.reviewers,
+        **asdict(waiting),
+        "agreement": asdict(agreement(said)),
+        "sheets": sorted(path.name for path in _folder(site).iterdir()),
+    }
+
+
+def write_labels(site: Site, path: Path) -> int:
+    """Write the pairs that reviewers decided as Parquet, to train on; return how many. Records are random keys."""
+    with open_store(vault_in_force(site), VAULT, read_only=True) as vault:
+        found = labels(vault)
+    path.touch(mode=0o600, exist_ok=True)
+    found.write_parquet(path)
+    return found.height
+
+
+def forget_expired(site: Site) -> int:
+    """Delete sheets of the state folder whose last day is over; return how many."""
+    old = [path for path in _folder(site).iterdir() if path.name[:10] < today().isoformat()]
+    for path in old:
+        path.unlink()
+    return len(old)
+
+
+def _asked(site: Site, vault: Store, reviewer: str, limit: int, *, with_score: bool) -> pl.DataFrame:
+    desk = Desk(read_key(site.key))
+    return desk.named(questions(vault, reviewer).head(limit), reviewer, is_blind=not with_score)
+
+
+def _take(site: Site, warehouse: Store, vault: Store, said: list[Answer], by: Reviewer) -> Taken:
+    taken = take(vault, said, by, site.reviewers)
+    detail = f"{taken.decided} decided · {taken.waiting} waiting · {taken.known} known · {by.kind}"
+    write_event(warehouse, "identity.review", by.run_id, detail)
+    return taken
+
+
+def _folder(site: Site) -> Path:
+    folder = site.state / _FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _name(expires: date, seal: str) -> str:
+    return f"{expires.isoformat()}-{seal[-_NAME_DIGITS:]}"
+
+
+def _check_place(site: Site, out: Path) -> None:
+    """Refuse a place among the site's own files, but its private state: they are shown, shared or versioned."""
+    place = out.resolve()
+    if place.is_relative_to(site.root.resolve()) and not place.is_relative_to(site.state.resolve()):
+        raise PrivacyError("WB-E-098", "A review sheet may not lie in the site's folder.", f"file {out.name}")

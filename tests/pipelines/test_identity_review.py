@@ -1,0 +1,381 @@
+"""``wellbridge identity review`` through the public door: sheets out and back, and no name where it must not be."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+import re
+import stat
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from etl.identity.review_queue import add_pairs, add_records, ids
+from pipelines.answer import Answer
+from wellbridge.etl.identity import review as queue
+from wellbridge.etl.identity.cards import MARKS, compared
+from wellbridge.etl.lock import run_lock
+from wellbridge.etl.store import open_store
+from wellbridge.etl.vault import VAULT, Vault
+from wellbridge.pipelines import reviewing
+from wellbridge.pipelines.cli import identity_review
+from wellbridge.pipelines.cli.group import cli
+from wellbridge.pipelines.nightly.stores import open_stores, seals_of, write_event
+from wellbridge.pipelines.site import Site, init_site
+
+CANARY = "Zyxquivera"  # in every record, and in no message, ledger or file that is not a sheet
+FORMULA = "=HYPERLINK(1)"
+QUESTIONS = 4
+
+
+def run(*arguments: object) -> Answer:
+    done = CliRunner().invoke(cli, ["identity", "review", *map(str, arguments)])
+    assert CANARY not in done.stderr
+    return Answer(done.exit_code, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    site = init_site(tmp_path / "site")
+    names = ids(2 * QUESTIONS)
+    anchors, others = names[:QUESTIONS], names[QUESTIONS:]
+    with run_lock(site.lock), open_stores(site, "test") as (warehouse, store):
+        write_event(warehouse, "test", "test", "")
+        add_records(store, dict.fromkeys(anchors, "student") | dict.fromkeys(others, "clinic/patient"))
+        add_pairs(store, list(zip(anchors, others, strict=True)))
+        Vault(store, seals_of(site)).set_traits(traits(anchors, others))
+    return site
+
+
+def traits(anchors: list[str], others: list[str]) -> pl.DataFrame:
+    common = {"last_name": CANARY, "phone": "392-555-0100", "version": "1"}
+    rows = [{"subject_key": one, "first_name": "Renée", "birth_date": "2015-03-01", "address": FORMULA, **common}
+            for one in anchors]  # fmt: skip
+    rows += [{"subject_key": one, "first_name": "RENEE", "birth_date": "2015-03-11", "address": None, **common}
+             for one in others]  # fmt: skip
+    return pl.DataFrame(rows)
+
+
+def two_reviewers(site: Site) -> None:
+    settings = site.root / "wellbridge.toml"
+    settings.write_text(settings.read_text().replace("reviewers = 1", "reviewers = 2"))
+
+
+def constraints(site: Site) -> list[str]:
+    with open_store(site.vault, VAULT, read_only=True) as store:
+        return store.frame("SELECT kind FROM link_constraint WHERE asserted_to IS NULL ORDER BY kind")[
+            "kind"
+        ].to_list()
+
+
+def answers_kept(site: Site) -> pl.DataFrame:
+    with open_store(site.vault, VAULT, read_only=True) as store:
+        return store.frame("SELECT * FROM review_answer")
+
+
+def exported(site: Site, *more: object) -> Path:
+    answer = run("export", "--project", site.root, "--reviewer", "ana", "--json", *more)
+    assert answer.exit == 0, answer.stderr + answer.stdout
+    return Path(answer.document["sheet"]["path"])
+
+
+def filled(path: Path, change: Callable[[list[dict[str, str]]], None]) -> Path:
+    """Fill a CSV sheet in as a spreadsheet would."""
+    rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
+    change(rows)
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def say(
+    outcome: str, why: str = "written", rows_said: int = QUESTIONS
+) -> Callable[[list[dict[str, str]]], None]:
+    def change(rows: list[dict[str, str]]) -> None:
+        for row in rows[:rows_said]:
+            row |= {"answer": outcome, "why": why}
+
+    return change
+
+
+def saved_by_the_page(path: Path, outcome: str) -> Path:
+    """What the page's script saves, made of the page's own marks."""
+    page = path.read_text()
+    sheet = re.findall(r'data-sheet="([^"]+)"', page)[0]
+    questions = re.findall(r'<section class="question" id="([^"]+)"', page)
+    answers = [{"question": one, "answer": outcome, "why": "written"} for one in questions]
+    back = path.with_name("review-answers.json")
+    back.write_text(json.dumps({"sheet": sheet, "answers": answers}))
+    return back
+
+
+def test_a_question_is_shown_at_a_terminal_only(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = run("next", "--project", site.root)
+    assert answer.exit == 14
+    assert "WB-E-098" in answer.stderr
+    assert CANARY not in answer.stdout
+    monkeypatch.setattr(identity_review, "is_terminal", lambda: True)
+    answer = run("next", "--project", site.root)
+    assert answer.exit == 0
+    assert CANARY in answer.stdout
+    assert "≠" in answer.stdout
+    assert "bits" not in answer.stdout, "blind to the score"
+    assert "bits" in run("next", "--project", site.root, "--with-score").stdout
+
+
+def test_as_json_a_question_says_how_fields_compare_and_no_value(site: Site) -> None:
+    answer = run("next", "--project", site.root, "--json")
+    question = answer.document["question"]
+    assert question["fields"] == {
+        "First name": "written",
+        "Last name": "same",
+        "Birth date": "differs",
+        "Address": "missing",
+        "Telephone": "same",
+    }
+    assert question["score"] is None
+    assert CANARY not in answer.stdout
+
+
+def test_next_and_decide_walk_through_the_queue(site: Site) -> None:
+    for _ in range(QUESTIONS):
+        question = run("next", "--project", site.root, "--json").document["question"]["id"]
+        answer = run("decide", question, "nonlink", "--why", "sibling", "--project", site.root, "--json")
+        assert answer.document["decided"] == 1
+    assert run("next", "--project", site.root, "--json").document["question"] is None
+    assert constraints(site) == ["cannot"] * QUESTIONS
+    again = run("decide", question, "link", "--why", "written", "--project", site.root, "--json")
+    assert again.exit == 10
+    assert again.error["code"] == "WB-E-095"
+
+
+def test_a_question_belongs_to_the_reviewer_who_was_asked(site: Site) -> None:
+    question = run("next", "--project", site.root, "--reviewer", "ana", "--json").document["question"]["id"]
+    answer = run(
+        "decide", question, "link", "--why", "written", "--project", site.root, "--reviewer", "ben", "--json"
+    )
+    assert answer.error["code"] == "WB-E-095"
+
+
+def test_seeing_the_score_is_recorded(site: Site) -> None:
+    question = run("next", "--project", site.root, "--json", "--with-score").document["question"]
+    assert "bits" in question["score"]
+    run("decide", question["id"], "link", "--why", "written", "--project", site.root)
+    assert answers_kept(site)["is_blind"].to_list() == [False]
+    assert run("status", "--project", site.root, "--json").document["unblinded"] == 1
+
+
+@pytest.mark.parametrize("form", ["csv", "html"])
+def test_a_sheet_goes_out_and_its_answers_come_back(site: Site, form: str) -> None:
+    path = exported(site, "--format", form)
+    assert path.is_relative_to(site.state)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert CANARY in path.read_text(encoding="utf-8")
+    back = filled(path, say("link")) if form == "csv" else saved_by_the_page(path, "link")
+    answer = run("import", back, "--project", site.root, "--json")
+    assert answer.document | {"decided": QUESTIONS, "waiting": 0, "known": 0, "stale": 0} == answer.document
+    assert constraints(site) == ["must"] * QUESTIONS
+    assert set(answers_kept(site)["kind"]) == {"import"}
+    assert not back.exists()
+    assert not list(path.parent.iterdir()), "sheet and answers are deleted"
+
+
+def test_two_reviewers_each_with_a_sheet_of_their_own(site: Site) -> None:
+    two_reviewers(site)
+    sheets = {name: exported(site, "--reviewer", name, "--format", "csv") for name in ("ana", "ben")}
+    first = run("import", filled(sheets["ana"], say("link")), "--project", site.root, "--json").document
+    assert (first["decided"], first["waiting"]) == (0, QUESTIONS)
+    ours = sheets["ben"].read_text()
+    assert "link" not in ours, "nobody sees what another said"
+    second = run("import", filled(sheets["ben"], say("link")), "--project", site.root, "--json").document
+    assert second["decided"] == QUESTIONS
+    status = run("status", "--project", site.root, "--json").document
+    assert status["agreement"]["share"] == 1
+    assert (status["open"], status["decided"], status["answers"]) == (0, QUESTIONS, 2 * QUESTIONS)
+
+
+def test_questions_left_empty_stay_open(site: Site) -> None:
+    path = filled(exported(site, "--format", "csv"), say("link", rows_said=1))
+    assert run("import", path, "--project", site.root, "--json").document["decided"] == 1
+    assert run("status", "--project", site.root, "--json").document["open"] == QUESTIONS - 1
+
+
+ALTERATIONS: dict[str, Callable[[list[dict[str, str]]], Any]] = {
+    "another id": lambda rows: rows[0].update(question="q00000000000"),
+    "a question twice": lambda rows: rows.append(dict(rows[0])),
+    "a question less": lambda rows: rows.pop(),
+    "ids of other rows": lambda rows: rows[0].update(question=rows[1]["question"]),
+    "another seal": lambda rows: [row.update(sheet="e" + row["sheet"]) for row in rows],
+    "an unknown answer": lambda rows: rows[0].update(answer=CANARY, why="written"),
+    "an unknown reason": lambda rows: rows[0].update(answer="link", why=CANARY),
+    "an answer without a reason": lambda rows: rows[0].update(why=""),
+}
+
+
+@pytest.mark.parametrize("name", ALTERATIONS)
+def test_an_altered_sheet_is_refused_whole_and_no_message_quotes_it(site: Site, name: str) -> None:
+    path = filled(exported(site, "--format", "csv"), say("link", rows_said=QUESTIONS - 1))
+    filled(path, ALTERATIONS[name])
+    answer = run("import", path, "--project", site.root, "--json")
+    assert answer.exit == 11
+    assert answer.error["code"] == "WB-E-096"
+    assert CANARY not in answer.stdout
+    assert answers_kept(site).is_empty()
+    assert path.exists(), "what was not taken is not deleted"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", "question,answer,why,sheet\n", "\0\0", '{"sheet": 1, "answers": [1]}']
+)
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+def test_a_file_that_is_no_sheet_is_refused(site: Site, tmp_path: Path, text: str, suffix: str) -> None:
+    path = tmp_path / f"wrong.{suffix}"
+    path.write_text(text)
+    assert run("import", path, "--project", site.root, "--json").error["code"] == "WB-E-096"
+
+
+def test_a_sheet_of_another_site_is_refused(site: Site, tmp_path: Path) -> None:
+    path = filled(exported(site, "--format", "csv"), say("link"))
+    other = init_site(tmp_path / "other")
+    with run_lock(other.lock), open_stores(other, "test") as (warehouse, _):
+        write_event(warehouse, "test", "test", "")
+    assert run("import", path, "--project", other.root, "--json").error["code"] == "WB-E-096"
+
+
+def test_a_spreadsheet_may_sort_rows_and_change_separator_and_letters(site: Site) -> None:
+    path = exported(site, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
+    say("link")(rows)
+    with path.open("w", encoding="cp1252", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter=";")
+        writer.writeheader()
+        writer.writerows(rows[::-1])
+    assert run("import", path, "--project", site.root, "--json").document["decided"] == QUESTIONS
+
+
+def test_answers_come_too_late(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = filled(exported(site, "--format", "csv"), say("link"))
+    last = date.fromisoformat(path.name[:10])
+    monkeypatch.setattr(reviewing, "today", lambda: last)
+    assert run("status", "--project", site.root, "--json").document["sheets"] == [path.name]
+    monkeypatch.setattr(reviewing, "today", lambda: last + timedelta(days=1))
+    assert run("import", path, "--project", site.root, "--json").error["code"] == "WB-E-097"
+    assert run("status", "--project", site.root, "--json").document["sheets"] == []
+    assert not path.exists(), "a sheet whose last day is over is deleted"
+
+
+def test_an_answer_about_records_that_changed_meanwhile_is_stale(site: Site) -> None:
+    path = filled(exported(site, "--format", "csv"), say("link"))
+    with run_lock(site.lock), open_stores(site, "later") as (warehouse, store):
+        write_event(warehouse, "test", "later", "")
+        store.run("UPDATE source_record SET content = 2")
+    found = run("import", path, "--project", site.root, "--json").document
+    assert (found["decided"], found["stale"]) == (0, QUESTIONS)
+    assert constraints(site) == []
+
+
+@pytest.mark.parametrize("folder", ["reports", "releases", "inbox", "."])
+def test_a_sheet_does_not_lie_among_files_that_others_see(site: Site, folder: str) -> None:
+    place = site.root / folder / "sheet.html"
+    answer = run("export", "--project", site.root, "--out", place, "--json")
+    assert answer.exit == 14
+    assert answer.error["code"] == "WB-E-098"
+    assert not place.exists()
+
+
+def test_a_sheet_may_go_elsewhere(site: Site, tmp_path: Path) -> None:
+    path = exported(site, "--out", tmp_path / "sheet.html")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_no_cell_of_a_sheet_runs_in_a_spreadsheet(site: Site) -> None:
+    rows = csv.reader(io.StringIO(exported(site, "--format", "csv").read_text(encoding="utf-8-sig")))
+    assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "@"))]
+
+
+def test_a_page_fetches_nothing_and_holds_no_key_of_the_vault(site: Site) -> None:
+    page = html.unescape(exported(site).read_text())
+    assert "http" not in page.replace("http-equiv", "")
+    assert re.search(
+        r"default-src 'none'; style-src 'sha256-[^']+'; img-src data:; script-src 'sha256-[^']+'", page
+    )
+    assert "on" + "click" not in page
+    with open_store(site.vault, VAULT, read_only=True) as store:
+        keys = store.frame("SELECT record_id FROM source_record")["record_id"]
+    assert not [key for key in keys if key in page]
+
+
+def test_names_are_escaped(site: Site) -> None:
+    with run_lock(site.lock), open_stores(site, "later") as (warehouse, store):
+        write_event(warehouse, "test", "later", "")
+        keys = store.frame("SELECT record_id AS subject_key FROM source_record")
+        later = keys.with_columns(first_name=pl.lit("<script>alert(1)</script>"), version=pl.lit("2"))
+        Vault(store, seals_of(site)).set_traits(later)
+    assert "<script>alert" not in exported(site).read_text()
+
+
+def test_a_blind_page_does_not_show_the_score(site: Site) -> None:
+    assert "bits" not in exported(site).read_text()
+    assert "bits" in exported(site, "--with-score").read_text()
+
+
+def test_the_ledger_counts_sheets_and_answers_and_names_nobody(site: Site) -> None:
+    path = filled(exported(site, "--format", "csv"), say("link"))
+    run("import", path, "--project", site.root)
+    with open_store(site.warehouse, VAULT, read_only=True) as warehouse:
+        events = warehouse.frame("SELECT action, detail FROM ledger_event ORDER BY seq").rows()
+    actions = [action for action, _ in events]
+    assert actions[-2:] == ["identity.review.export", "identity.review"]
+    assert not [detail for _, detail in events if CANARY in (detail or "") or "ana" in (detail or "")]
+
+
+def test_labels_are_keys_and_truth(site: Site, tmp_path: Path) -> None:
+    run("import", filled(exported(site, "--format", "csv"), say("link")), "--project", site.root)
+    path = tmp_path / "labels.parquet"
+    assert run("labels", path, "--project", site.root, "--json").document["labels"] == QUESTIONS
+    found = pl.read_parquet(path)
+    assert found.columns == ["record_a", "record_b", "is_match"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [("reviewers = 3", "reviewers"), ("reviewers = 0", "reviewers"), ("sheet_days = 0", "sheet_days")],
+)
+def test_settings_are_checked(site: Site, line: str, part: str) -> None:
+    settings = site.root / "wellbridge.toml"
+    settings.write_text(re.sub(rf"(?m)^{part} = \d+", line, settings.read_text()))
+    assert run("status", "--project", site.root, "--json").error["code"] == "WB-E-011"
+
+
+def test_choices_of_the_command_line_are_those_of_the_queue() -> None:
+    assert tuple(queue.OUTCOMES) == identity_review._OUTCOMES
+    assert tuple(queue.WHY) == identity_review._WHY
+    assert reviewing.FORMATS == ("html", "csv")
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "mark"),
+    [
+        ("Ana", "Ana", "same"),
+        ("José", "JOSE", "written"),
+        ("García López", "Lopez-Garcia", "written"),
+        ("(392) 555-0100", "3925550100", "written"),
+        ("2015-03-01", "2015-01-03", "differs"),
+        ("Ana", "", "missing"),
+        ("", "", "missing"),
+    ],
+)
+def test_marks(left: str, right: str, mark: str) -> None:
+    assert compared(left, right) == mark
+    assert mark in MARKS
