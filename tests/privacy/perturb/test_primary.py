@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wellbridge.privacy.tables.contributors import NOBODY, exposed_to_contributors, settle
 from wellbridge.privacy.tables.moves import unproved
 from wellbridge.privacy.tables.primary import (
     MagnitudeRules,
     contributions,
-    exposed_to_contributors,
     magnitude_task,
     sensitive_cells,
     sensitive_shares,
@@ -160,10 +160,16 @@ def test_two_single_contributors_alone_in_a_line_see_each_other() -> None:
     sensitive = sensitive_cells(table, rules)
     task = magnitude_task(sums.values, sums.links, sensitive)
     hidden = task.hidden.copy()  # a square of four: no outsider can solve it, each of the four can
-    exposed = exposed_to_contributors(task, hidden, sensitive.alone)
+    alone = np.where(sensitive.alone, np.arange(len(hidden)), NOBODY)  # four persons
+    exposed = exposed_to_contributors(task, hidden, alone)
     assert exposed.tolist() == np.flatnonzero(task.hidden).tolist()
     hidden[[2, 6, 8, 9, 10]] = True  # with a third cell in each of their lines nobody can
-    assert not len(exposed_to_contributors(task, hidden, sensitive.alone))
+    assert not len(exposed_to_contributors(task, hidden, alone))
+    settled = settle(task, suppress(task), alone)
+    assert (settled.attackers, len(settled.exposed)) == (4, 0)
+    assert not len(exposed_to_contributors(task, settled.found.hidden, alone))
+    # One person in two cells of a line knows both.
+    assert exposed_to_contributors(task, hidden, np.where(sensitive.alone, 0, NOBODY)).tolist() == []
 
 
 def test_bad_tables_and_rules_are_refused() -> None:

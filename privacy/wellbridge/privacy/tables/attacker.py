@@ -13,6 +13,7 @@ import numpy as np
 
 from wellbridge.privacy.tables.program import Program, chosen_rows
 from wellbridge.privacy.tables.sums import UNBOUNDED, Bools, Floats, Ints, Links
+from wellbridge.schemas.errors import PrivacyError
 
 _LARGE: Final = 5_000  # hidden cells that hang together
 
@@ -54,6 +55,9 @@ def attack(published: Published, cells: Bools, *, enough: Ranges | None = None) 
 
     Returns:
         Ranges of whole numbers; a cell that is not attacked has the range known before.
+
+    Raises:
+        PrivacyError: WB-E-042 when a range was not found within the solver's limits: it is not guessed.
     """
     least = np.where(published.hidden, published.lower, published.shown)
     greatest = np.where(published.hidden, published.upper, published.shown)
@@ -81,11 +85,13 @@ def _attack_component(
             program.price(one, np.zeros(1))
             if found is None:
                 raise ArithmeticError("the published cells contradict each other")
-            np.minimum(seen_low, found, out=seen_low)
-            np.maximum(seen_high, found, out=seen_high)
+            if not found.is_optimal:
+                raise PrivacyError("WB-E-042", "The table is too large or too odd to be examined.")
+            np.minimum(seen_low, found.whole(), out=seen_low)
+            np.maximum(seen_high, found.whole(), out=seen_high)
         least[cell] = seen_low[place]
-        # The box's lid: reached only where nothing published bounds the cell.
-        greatest[cell] = UNBOUNDED if seen_high[place] >= _lid(published) else seen_high[place]
+        # Near the box's lid comes only what nothing published bounds: it, or a total that holds it, is at the lid.
+        greatest[cell] = UNBOUNDED if seen_high[place] > _lid(published) // 2 else seen_high[place]
 
 
 def _reached(sign: float, low: int, high: int, enough: Ranges, cell: int) -> bool:
@@ -93,10 +99,10 @@ def _reached(sign: float, low: int, high: int, enough: Ranges, cell: int) -> boo
 
 
 def _lid(published: Published) -> int:
-    """A count that no cell bounded by what is published can reach."""
-    known = int(published.shown[~published.hidden].max(initial=0))
+    """Four times a count that no cell bounded by what is published can exceed."""
+    known = int(published.shown[~published.hidden].sum())
     stated = published.upper[published.hidden & (published.upper < UNBOUNDED)]
-    return 4 * (known + int(stated.max(initial=0)) + 1000)
+    return 4 * (known + int(stated.sum()) + 1000)
 
 
 def _box(published: Published, mine: Bools) -> Program:

@@ -19,7 +19,6 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from wellbridge.privacy.tables.attacker import Published, Ranges, attack
 from wellbridge.privacy.tables.margins import ALL, NOT_REPORTED
 from wellbridge.privacy.tables.moves import Task
 from wellbridge.privacy.tables.protection import Dimension
@@ -28,6 +27,7 @@ from wellbridge.schemas.errors import ConfigurationError, PrivacyError
 
 FACTS: Final = ("contributors", "total")
 TOP: Final = "top_{}"
+ALONE: Final = "alone"
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,11 @@ class MagnitudeRules:
     known: float = 1.0
     zeros: bool = True
     spread: float = 0.1
+
+    @property
+    def places(self) -> int:
+        """How many of a cell's largest contributions they look at."""
+        return max(self.largest, 2 if self.margin else 1)
 
     def __post_init__(self) -> None:
         """Refuse rules that no cell could break or that mean nothing."""
@@ -104,15 +109,18 @@ def contributions(
         top: how many of the largest contributions to keep.
 
     Returns:
-        The columns of ``by``, ``all`` where summed over; ``contributors``, ``total`` and ``top_1`` … in units.
+        The columns of ``by``, ``all`` where summed over; ``contributors``, ``total`` and ``top_1`` … in units; and
+        ``alone``, a number for the contributor of a cell that has no other, else null.
 
     Raises:
         PrivacyError: WB-E-046 when an amount is negative or missing, or a contributor has no name.
     """
     names = [name for dimension in by for name in dimension.columns]
     amount = pl.col(value).cast(pl.Float64, strict=False)
+    who = pl.when(pl.col(contributor).cast(pl.String).str.len_chars() > 0).then(pl.col(contributor))
     read = records.select(
-        pl.col(names).cast(pl.String).fill_null(NOT_REPORTED), pl.col(contributor).alias("_who"),
+        pl.col(names).cast(pl.String).fill_null(NOT_REPORTED),
+        who.rank("dense").cast(pl.Int64).alias("_who"),
         (amount / unit).round(0).cast(pl.Int64, strict=False).alias("_amount"),
     )
     wrong = read.filter(pl.col("_amount").is_null() | (pl.col("_amount") < 0) | pl.col("_who").is_null()).height
@@ -135,6 +143,7 @@ def _summed(read: pl.DataFrame, names: Sequence[str], closed: set[str], top: int
     return each.group_by(names, maintain_order=False).agg(
         pl.len().cast(pl.Int64).alias(FACTS[0]), pl.col("_amount").sum().alias(FACTS[1]),
         *(ordered.get(place, null_on_oob=True).fill_null(0).alias(TOP.format(place + 1)) for place in range(top)),
+        pl.when(pl.len() == 1).then(pl.col("_who").first()).alias(ALONE),
     ).sort(names)
 
 
@@ -151,7 +160,7 @@ def sensitive_cells(cells: pl.DataFrame, rules: MagnitudeRules) -> Sensitive:
     Raises:
         PrivacyError: WB-E-046 when a number is missing, negative or not whole, or parts exceed their total.
     """
-    places = max(rules.largest, 2 if rules.margin else 1)
+    places = rules.places
     tops = [TOP.format(place) for place in range(1, places + 1)]
     count, total, *top = (_whole(cells, name) for name in (*FACTS, *tops))
     largest = np.sum(top[: rules.largest], axis=0)
@@ -197,26 +206,6 @@ def magnitude_task(values: Ints, links: Links, found: Sensitive) -> Task:
         values, links, hidden, found.up, found.down, np.zeros_like(values),
         np.full(len(values), UNBOUNDED, dtype=np.int64), np.where(values > 0, 1 + np.log1p(values), np.inf),
     )
-
-
-def exposed_to_contributors(task: Task, hidden: Bools, alone: Bools) -> Ints:
-    """Return the sensitive cells whose interval does not hold against the only contributor of another hidden cell.
-
-    Such a contributor knows that cell as if it were published. Who is alone in several cells of one line knows them
-    all, which is not looked at here: contributors are not told apart.
-    """
-    sensitive = (task.up > 0) | (task.down > 0)
-    exposed = np.zeros(len(hidden), dtype=np.bool_)
-    enough = Ranges(task.values - task.down, task.values + task.up)
-    component = task.links.components(hidden)
-    for own in np.flatnonzero(alone & hidden).tolist():
-        seen = hidden.copy()
-        seen[own] = False
-        published = Published(np.where(seen, 0, task.values), seen, task.lower, task.upper, task.links)
-        within_reach = (component == component[own]) & sensitive & seen
-        found = attack(published, within_reach, enough=enough)
-        exposed |= within_reach & ((found.least > enough.least) | (found.greatest < enough.greatest))
-    return np.flatnonzero(exposed)
 
 
 def _whole(cells: pl.DataFrame, name: str) -> Ints:

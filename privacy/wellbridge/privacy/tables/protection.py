@@ -75,18 +75,20 @@ class ProtectedTable:
         return int((self.found.hidden & ~self.task.hidden).sum())
 
 
-def read_table(path: Path, dimensions: Sequence[Dimension], count: str) -> pl.DataFrame:
+def read_table(
+    path: Path, dimensions: Sequence[Dimension], count: str, further: Sequence[str] = ()
+) -> pl.DataFrame:
     """Read a table of counts from CSV or Parquet: the dimensions' columns as text, the counts as numbers.
 
-    A count that is no number is missing in what is returned. Members that a spreadsheet would run as formulas are
-    made harmless (``formula``).
+    ``further`` columns come along as they are, those that the file has. A count that is no number is missing in what
+    is returned. Members that a spreadsheet would run as formulas are made harmless (``formula``).
 
     Raises:
         SourceError: WB-E-023 when the file cannot be read.
         ConfigurationError: WB-E-011 when a column is named twice or not at all, WB-E-015 when the file lacks one.
     """
     names = [name for dimension in dimensions for name in dimension.columns]
-    if not names or len({*names, count}) <= len(names):
+    if not names or len({*names, count, *further}) < len(names) + 1 + len(further):
         raise ConfigurationError("WB-E-011", "A table's dimensions and its count are different columns.", "by, count")
     frame = read_records(path).frame
     for name in (*names, count):
@@ -104,7 +106,8 @@ def read_table(path: Path, dimensions: Sequence[Dimension], count: str) -> pl.Da
             "WB-E-046", "A member's name holds a line break or another control character.",
             f"columns {', '.join(names)}",
         )
-    return neutralise(members)[0].with_columns(frame[count].cast(pl.Float64, strict=False))
+    along = [frame[name] for name in further if name in frame.columns]
+    return neutralise(members)[0].with_columns(frame[count].cast(pl.Float64, strict=False), *along)
 
 
 def protect(
