@@ -240,6 +240,10 @@ ADVICE: Final[dict[str, Advice]] = {
         "What was spent cannot be told from a ledger that was changed, so nothing more may be spent.",
         "Restore the ledger and its head from backup; releases after the backup must be added by hand to be safe",
     ),
+    "WB-E-077": Advice(
+        "Whoever holds these files can work out counts that were withheld, from the printed numbers alone.",
+        "Publish nothing that goes with them; protect the tables together: wellbridge privacy protect --after",
+    ),
     "WB-E-080": Advice(
         "Double hashing has so few codes per token that names can be read from filters (Kroll and Steinmetzer 2015).",
         "Agree with the partner on a schema that says blakeHash in every feature",

@@ -35,7 +35,7 @@ def attack_command(paths: tuple[Path, ...], zeros_known: bool, as_json: bool) ->
     given += sum(one["races"]["exact"] + one["races"]["narrowed"] for one in facts["rates"])
     code = Exit.VERIFY if given else Exit.DONE
     if as_json:
-        failed = VerifyError("WB-E-045", "What was published gives small counts away.", f"{given} cell(s)")
+        failed = VerifyError("WB-E-077", "What was published gives small counts away.", f"{given} cell(s)")
         show_json(document(code, **facts, cpu_s=round(time.process_time() - started, 3),
                            errors=[failed.as_dict()] if given else []))
     else:
