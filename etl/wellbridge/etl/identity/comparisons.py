@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from wellbridge.etl.identity.statements import is_column
 from wellbridge.schemas.errors import ConfigurationError
 
 
@@ -147,8 +148,20 @@ HOME: Final = Comparison(
 )  # fmt: skip
 HOME_SHARED: Final = (5, 6)
 
+# Exact rules. They link only a pair that is alone on both sides (``decide``); a name and a birth date alone never do.
+RULE_COLUMNS: Final = ("first_name", "last_compact", "birth_date", "sex", "zip_code", "phone", "address_key",
+                       "student_number")  # fmt: skip
+RULES: Final = (
+    "(first_name_l = first_name_r AND last_compact_l = last_compact_r AND birth_date_l = birth_date_r"
+    " AND (sex_l = sex_r) IS NOT FALSE"
+    " AND (zip_code_l = zip_code_r OR phone_l = phone_r OR address_key_l = address_key_r))"
+    # The district's own number, and something that says it was not mistyped.
+    " OR (student_number_l = student_number_r"
+    " AND (birth_date_l = birth_date_r OR first_name_l = first_name_r))"
+)
+
 _KNOWN: Final = {one.name: one for one in (FIRST_NAME, BIRTH_DATE, SEX, HOME)}
-_PLAIN: Final = re.compile(r"(text|exact)\(([a-z][a-z0-9_]{0,40})\)")
+_PLAIN: Final = re.compile(r"(text|exact)\((\w+)\)")
 
 
 def comparison(name: str) -> Comparison:
@@ -160,7 +173,7 @@ def comparison(name: str) -> Comparison:
     if name in _KNOWN:
         return _KNOWN[name]
     plain = _PLAIN.fullmatch(name)
-    if not plain:
+    if not plain or not is_column(plain[2]):
         raise ConfigurationError("WB-E-015", "A model names an unknown comparison.", "comparisons")
     kind, column = plain.groups()
     same = Level("the same", f"{column}_l = {column}_r", counted=(column,))

@@ -42,10 +42,9 @@ _SOFT: Final = (
 def per_value(values: pl.Series, rule: Callable[[pl.Series], pl.Series]) -> pl.Series:
     """Apply a rule to the distinct values of a column."""
     distinct = values.unique()
-    found = rule(distinct)
     if distinct.len() * 2 > values.len():
         return rule(values)
-    frame = pl.DataFrame({"value": distinct, "found": found})
+    frame = pl.DataFrame({"value": distinct, "found": rule(distinct)})
     return values.to_frame("value").join(
         frame, on="value", how="left", nulls_equal=True, maintain_order="left"
     )["found"]
@@ -59,7 +58,7 @@ def fold(text: pl.Series) -> pl.Series:
     broken = text.str.contains(_MOJIBAKE)
     if broken.any():
         mended = pl.Series([_mended(value) for value in text.filter(broken)], dtype=pl.String)
-        text = text.scatter(broken.arg_true(), mended) if len(mended) else text
+        text = text.clone().scatter(broken.arg_true(), mended)
     folded = (
         text.str.normalize("NFKD")
         .str.to_lowercase()

@@ -173,7 +173,8 @@ class Resolution:
 
     def _sure(self, margin: Bits) -> Flags:
         is_ahead = (margin >= self._least) | (self._is_rule & (margin > 0))
-        return self._may & self._is_alive & is_ahead & (self._state == _OPEN)
+        sure: Flags = self._may & self._is_alive & is_ahead & (self._state == _OPEN)
+        return sure
 
     def _margins(self) -> tuple[Bits, Rows]:
         """Return each pair's lead over its best living rival (infinite without one), and that rival's row."""

@@ -60,7 +60,15 @@ FLAGS: Final[dict[str, str]] = {
 # Dates that systems write where nobody knew one.
 _NO_DATES: Final = tuple(
     date(*ymd)
-    for ymd in ((1899, 12, 30), (1899, 12, 31), (1900, 1, 1), (1901, 1, 1), (1970, 1, 1), (9999, 12, 31))
+    for ymd in (
+        (1899, 12, 30),
+        (1899, 12, 31),
+        (1900, 1, 1),
+        (1901, 1, 1),
+        (1970, 1, 1),
+        (2000, 1, 1),
+        (9999, 12, 31),
+    )
 )
 _FORMATS: Final = ("%Y-%m-%d", "%Y%m%d", "%m/%d/%Y")
 _SEXES: Final = {"f": "f", "female": "f", "girl": "f", "m": "m", "male": "m", "boy": "m"}

@@ -1,0 +1,258 @@
+"""How good links are, overall and for every group of children, against a truth that the matcher never saw.
+
+Intervals are Wilson's (1927). A group's gap counts when it is over the limit and more than chance: of many groups
+(150 schools) some are low by luck, so the interval of each is widened by their number (Bonferroni).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from wellbridge.etl.identity.matching import Matched
+from wellbridge.etl.identity.model import M_FLOOR, Model
+
+MAX_GAP: Final = 0.05  # reference/linkage.md 4.6 (3)
+MAX_DRIFT_BITS: Final = 1.0  # a link's odds are doubted by a factor of two
+_CONFIDENCE: Final = 0.95
+_LEAST_GROUP: Final = 30  # true pairs; a smaller group's recall is chance, and its name may point at a child
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What only the judge knows, by record.
+
+    Attributes:
+        left, right: ``record_id, truth``, a null truth counts for nothing; ``household`` where it is known; and
+            a column for each group.
+        groups: names of those columns.
+    """
+
+    left: pl.DataFrame
+    right: pl.DataFrame
+    groups: tuple[str, ...] = ()
+
+
+def wilson(hits: int, of: int, confidence: float = _CONFIDENCE) -> list[float] | None:
+    """Return Wilson's interval of a share, rounded to five digits; None of nothing."""
+    if of == 0:
+        return None
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, denominator = hits / of, 1 + z * z / of
+    middle = (share + z * z / (2 * of)) / denominator
+    half = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of)) / denominator
+    return [round(max(0.0, middle - half), 5), round(min(1.0, middle + half), 5)]
+
+
+def judge(
+    matched: Matched, truth: Truth, model: Model, reference: Mapping[str, Sequence[float]]
+) -> dict[str, Any]:
+    """Score decided pairs against the truth.
+
+    Args:
+        matched: two files.
+        truth: of their records.
+        model: which decided.
+        reference: shares of levels among the links of the model's training, or of the last run (``level_shares``).
+
+    Returns:
+        A document of counts and shares; see docs/identity.md. It holds no value of any record.
+    """
+    true = truth.left.drop_nulls("truth").join(truth.right.drop_nulls("truth"), on="truth", suffix="_r")
+    if matched.left is matched.right:
+        true = true.filter(pl.col("record_id") < pl.col("record_id_r"))
+    pairs = _judged(matched.decided, truth)
+    links, asked = pairs.filter(pl.col("outcome") == "link"), pairs.filter(pl.col("outcome") == "review")
+    best = _best(pairs)
+    found = links.filter("is_true").select("record_a", "record_b")
+    true = true.select(
+        pl.col("record_id").alias("record_a"), pl.col("record_id_r").alias("record_b"),
+        *(pl.col(name) for name in truth.groups), *(pl.col(f"{name}_r") for name in truth.groups),
+    ).join(found.with_columns(is_found=True), on=["record_a", "record_b"], how="left").with_columns(
+        pl.col("is_found").fill_null(False)
+    )  # fmt: skip
+    groups = _groups(true, truth.groups)
+    shares = level_shares(links, model)
+    return {
+        "left": matched.left.height,
+        "right": matched.right.height,
+        "true_pairs": true.height,
+        "links": links.height,
+        "wrong_links": int((~links["is_true"]).sum()),
+        **_rates(int(links["is_true"].sum()), links.height, true.height),
+        "one_to_one": _rates(int(best["is_true"].sum()), best.height, true.height),
+        "collisions": _collisions(links, matched),
+        "review": {
+            "pairs": asked.height,
+            "records": asked["record_b"].n_unique(),
+            "share": round(asked["record_b"].n_unique() / max(matched.right.height, 1), 5),
+            "true_share": round(int(asked["is_true"].sum()) / max(asked.height, 1), 5),
+            "by_reason": _counts(asked, "reason"),
+        },
+        "links_by_tier": _counts(links, "tier"),
+        "groups": groups,
+        "level_shares": shares,
+        "drift": drift(shares, reference),
+        "flags": {
+            side: dict(
+                frame["flags"].str.split(" ").explode().drop_nulls().value_counts().sort("flags").iter_rows()
+            )
+            for side, frame in (("left", _flagged(matched.left)), ("right", _flagged(matched.right)))
+        },
+    }
+
+
+def _flagged(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.filter(pl.col("flags") != "").select("flags")
+
+
+def _rates(hits: int, linked: int, true: int) -> dict[str, Any]:
+    precision, recall = hits / linked if linked else None, hits / true if true else None
+    both = (precision or 0.0) + (recall or 0.0)
+    return {
+        "precision": None if precision is None else round(precision, 6),
+        "precision_interval": wilson(hits, linked),
+        "recall": None if recall is None else round(recall, 6),
+        "recall_interval": wilson(hits, true),
+        "f1": round(2 * (precision or 0.0) * (recall or 0.0) / both, 6) if both else None,
+    }
+
+
+def _counts(pairs: pl.DataFrame, by: str) -> dict[str, int]:
+    return dict(pairs.group_by(by).len().sort(by).iter_rows())
+
+
+def _judged(decided: pl.DataFrame, truth: Truth) -> pl.DataFrame:
+    """Add ``is_true`` and, where households are known, ``same_household``."""
+    known = [
+        name for name in ("truth", "household") if name in truth.left.columns and name in truth.right.columns
+    ]
+    for end, frame in (("a", truth.left), ("b", truth.right)):
+        decided = decided.join(
+            frame.select(
+                pl.col("record_id").alias(f"record_{end}"), *(pl.col(k).alias(f"{k}_{end}") for k in known)
+            ),
+            on=f"record_{end}",
+            how="left",
+        )
+    same = {"truth": "is_true", "household": "same_household"}
+    return decided.with_columns(
+        (pl.col(f"{k}_a") == pl.col(f"{k}_b")).fill_null(False).alias(same[k]) for k in known
+    )
+
+
+def _best(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Return pairs at even odds that are the best of both their records: no guard, no margin, no review."""
+    is_best = (pl.col("bits") == pl.col("bits").max().over("record_a")) & (
+        pl.col("bits") == pl.col("bits").max().over("record_b")
+    )
+    return pairs.filter(pl.col("bits") >= 0).filter(is_best)
+
+
+def _collisions(links: pl.DataFrame, matched: Matched) -> dict[str, Any]:
+    """Count links between children of one household: brothers and sisters, and of these twins."""
+    wrong = links.filter(~pl.col("is_true"))
+    for end, frame in (("a", matched.left), ("b", matched.right)):
+        columns = ("last_compact", "address_key", "birth_date")
+        wrong = wrong.join(
+            frame.select(
+                pl.col("record_id").alias(f"record_{end}"), *(pl.col(c).alias(f"{c}_{end}") for c in columns)
+            ),
+            on=f"record_{end}",
+        )
+    is_known = "same_household" in wrong.columns
+    estimated = (pl.col("last_compact_a") == pl.col("last_compact_b")) & (
+        pl.col("address_key_a") == pl.col("address_key_b")
+    )
+    siblings = wrong.filter(pl.col("same_household") if is_known else estimated)
+    return {
+        "household": "column" if is_known else "same last name and address",
+        "sibling_links": siblings.height,
+        "twin_links": siblings.filter(pl.col("birth_date_a") == pl.col("birth_date_b")).height,
+    }
+
+
+def _groups(true: pl.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return recall of every value of every group that is not small, beside all others'."""
+    found = []
+    for name in names:
+        column = (
+            pl.coalesce(name, f"{name}_r")
+            if true[name].dtype != pl.Boolean
+            else (pl.col(name) | pl.col(f"{name}_r"))
+        )
+        sums = (
+            true.group_by(column.cast(pl.String).alias("value"))
+            .agg(pl.len(), pl.col("is_found").sum())
+            .drop_nulls()
+        )
+        sums = sums.filter(pl.col("len") >= _LEAST_GROUP)
+        confidence = 1 - (1 - _CONFIDENCE) / max(sums.height, 1)
+        for value, size, hits in sums.sort("value").iter_rows():
+            others, others_hits = true.height - size, int(true["is_found"].sum()) - hits
+            recall, rest = hits / size, others_hits / others if others else None
+            interval = wilson(hits, size, confidence)
+            gap = None if rest is None else rest - recall
+            is_real = rest is not None and interval is not None and interval[1] < rest
+            found.append(
+                {
+                    "group": name, "value": value, "true_pairs": size, "recall": round(recall, 5),
+                    "recall_interval": wilson(hits, size), "others_recall": None if rest is None else round(rest, 5),
+                    "gap": None if gap is None else round(gap, 5),
+                    "is_more_than_chance": bool(is_real),
+                }
+            )  # fmt: skip
+    return found
+
+
+def level_shares(links: pl.DataFrame, model: Model) -> dict[str, list[float]]:
+    """Return, by comparison, how often each level holds among links, from the lowest up."""
+    by_levels = links.drop_nulls("levels").group_by("levels").len()
+    count = by_levels["len"].to_numpy().astype(float)
+    shares = {}
+    for place, one in enumerate(model.comparisons):
+        digits = by_levels["levels"].str.slice(place, 1).cast(pl.Int64).to_numpy()
+        sums = np.bincount(digits, weights=count, minlength=len(one.levels) + 1)[1:]
+        shares[one.name] = [round(float(share), 5) for share in sums / max(sums.sum(), 1.0)]
+    return shares
+
+
+def drift(now: Mapping[str, Sequence[float]], before: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Say how far weights learnt from this run's links are from those before: bits a link, on average, by comparison.
+
+    Both sides are shares among links, so that what linking leaves out is left out of both.
+    """
+    bits = {
+        name: round(
+            sum(
+                max(a, b) * abs(math.log2(max(a, M_FLOOR) / max(b, M_FLOOR)))
+                for a, b in zip(now[name], before[name], strict=True)
+            ),
+            3,
+        )
+        for name in now
+        if name in before and len(before[name]) == len(now[name])
+    }
+    return {"bits": bits, "most": max(bits.values(), default=None)}
+
+
+def gates(
+    document: Mapping[str, Any], *, max_gap: float = MAX_GAP, max_drift: float = MAX_DRIFT_BITS
+) -> list[dict[str, Any]]:
+    """Return each gate with whether it holds, and what fails it: group names and levels, never a record."""
+    low = [
+        f"{one['group']}={one['value']}"
+        for one in document["groups"]
+        if one["gap"] is not None and one["gap"] > max_gap and one["is_more_than_chance"]
+    ]
+    far = [name for name, bits in document["drift"]["bits"].items() if bits > max_drift]
+    return [
+        {"gate": "recall_gap", "limit": max_gap, "holds": not low, "failed_by": low},
+        {"gate": "drift_bits", "limit": max_drift, "holds": not far, "failed_by": far},
+    ]

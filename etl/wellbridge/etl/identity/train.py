@@ -1,0 +1,244 @@
+"""Training: how often each level holds among true pairs (m) and among others (u).
+
+m comes from labelled pairs, or without them from tight blocks by expectation and maximisation: pairs that agree in so
+much that most of them are true. Wide blocks are no way: at a district's size they halve the weight of an equal birth
+date (reference/linkage.md 0.2). u is counted over all pairs where a level is an equality, and sampled elsewhere; the
+levels of one home are always counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from wellbridge.etl.identity.comparisons import BIRTH_DATE, FIRST_NAME, HOME, SEX, Comparison
+from wellbridge.etl.identity.decide import Limits
+from wellbridge.etl.identity.model import M_FLOOR, Compared, Model, Weight
+from wellbridge.etl.identity.scoring import compare
+from wellbridge.schemas.errors import ContractError
+
+SAMPLE: Final = 3_000_000  # random pairs for u
+_HOMES: Final = (("address_key",), ("phone",))
+_STEPS: Final = 200
+_CLOSE: Final = 1e-6
+
+Shares = NDArray[np.float64]
+
+CHILDREN_BLOCKING: Final = (
+    ("birth_date", "last_part"),
+    ("birth_date", "first_name"),
+    ("birth_date", "both_names"),
+    ("birth_date", "first_start"),
+    ("birth_date", "first_end"),
+    ("address_key", "first_initial"),
+    ("phone", "first_initial"),
+    ("first_name", "last_compact", "birth_year"),
+    ("first_name", "last_compact", "birth_day"),
+    ("student_number",),
+)
+CHILDREN_TIGHT: Final = (
+    ("birth_date", "last_compact", "zip_code"),
+    ("birth_date", "first_name", "last_compact"),
+    ("birth_date", "first_name"),
+    ("first_name", "last_compact", "zip_code"),
+    ("first_name", "address_key"),
+)
+CHILDREN_NEEDS: Final = (
+    ("first_name",),
+    ("last_name",),
+    ("birth_date",),
+    ("zip_code", "phone", "address_key"),
+)
+
+
+def untrained(
+    name: str,
+    comparisons: Sequence[Comparison] = (FIRST_NAME, BIRTH_DATE, SEX, HOME),
+    blocking: Sequence[Sequence[str]] = CHILDREN_BLOCKING,
+    needs: Sequence[Sequence[str]] = CHILDREN_NEEDS,
+    born: tuple[date, date] = (date(1990, 1, 1), date(2079, 12, 31)),
+    limits: Limits | None = None,
+) -> Model:
+    """Return a model without knowledge: every weight is 0. Default: the comparisons of children."""
+    return Model(
+        name=name,
+        version=1,
+        compared=tuple(Compared(one, tuple(Weight(1.0, 1.0) for _ in one.levels)) for one in comparisons),
+        blocking=tuple(tuple(one) for one in blocking),
+        needs=tuple(tuple(one) for one in needs),
+        limits=limits or Limits(),
+        born=born,
+    )
+
+
+def train_by_labels(
+    left: pl.DataFrame, right: pl.DataFrame, labels: pl.DataFrame, blank: Model, seed: int
+) -> Model:
+    """Train from pairs that persons, or a known truth, called one child.
+
+    Args:
+        left, right: ``STANDARD`` frames; the same frame twice for one file.
+        labels: ``record_a`` (of left), ``record_b`` (of right), ``is_match``. Pairs that are none teach nothing: of
+            them there are enough.
+        blank: what to train; its weights do not matter.
+        seed: of the sample for u.
+
+    Raises:
+        ContractError: WB-E-100, under 50 pairs match: too few to tell a level's share.
+    """
+    true = labels.filter("is_match")
+    seen = compare(left, right, blank, true)
+    if seen["pairs"].sum() < 50:
+        raise ContractError("WB-E-100", "There are fewer than 50 labelled pairs of one child.", "labels")
+    m = [_shares(seen, place, one) for place, one in enumerate(blank.comparisons)]
+    return _with_weights(left, right, blank, m, seed)
+
+
+def train_unsupervised(
+    left: pl.DataFrame, right: pl.DataFrame, blank: Model, tight: Sequence[Sequence[str]], seed: int
+) -> Model:
+    """Train without labels, by expectation and maximisation within tight blocks.
+
+    In the pairs of a block a comparison is learnt when it looks at none of the block's keys.
+
+    Args:
+        left, right: ``STANDARD`` frames; the same frame twice for one file.
+        blank: what to train.
+        tight: blocks in which most pairs are one child.
+        seed: of the sample for u.
+    """
+    u = _others(left, right, blank, [np.ones(len(one.levels)) for one in blank.comparisons], seed)
+    sums = [np.zeros(len(one.levels)) for one in blank.comparisons]
+    size = max(left.height, right.height)
+    for block in tight:
+        free = [place for place, one in enumerate(blank.comparisons) if not _looks_at(one, block)]
+        seen = compare(left, right, replace(blank, blocking=(tuple(block),)))
+        if not free or not seen.height:
+            continue
+        expected = [
+            np.array([(w.u if w.others is None else w.others / size) or 1e-9 for w in u[p]]) for p in free
+        ]
+        for place, m in zip(free, _maximised(seen, free, expected), strict=True):
+            sums[place] += m * float(seen["pairs"].sum())
+    if any(one.sum() == 0 for one in sums):
+        raise ContractError("WB-E-100", "A comparison has no tight block to be learnt in.", "blocks")
+    return _with_weights(left, right, blank, [one / one.sum() for one in sums], seed)
+
+
+def _looks_at(one: Comparison, block: Sequence[str]) -> bool:
+    """Tell whether a comparison looks at a key of a block; "birth_year" is a key of the birth date."""
+    kinds = {key.split("_")[0] if key not in one.columns else key for key in block}
+    first = {column.split("_")[0] for column in one.columns}
+    return any(key in one.columns or key in first for key in kinds)
+
+
+def _maximised(seen: pl.DataFrame, free: Sequence[int], u: list[Shares]) -> list[Shares]:
+    """Return m of the free comparisons; u stays as it was counted."""
+    digits = np.array([[int(text[place]) for place in free] for text in seen["levels"]])
+    count = seen["pairs"].to_numpy().astype(float)
+    m = [np.linspace(0.1, 1.0, len(one)) ** 2 for one in u]
+    m = [one / one.sum() for one in m]
+    share = 0.9
+    for _ in range(_STEPS):
+        true, other = np.full(len(count), share), np.full(len(count), 1 - share)
+        for place, (one, two) in enumerate(zip(m, u, strict=True)):
+            digit = digits[:, place]
+            given = digit > 0
+            true[given] *= one[digit[given] - 1]
+            other[given] *= two[digit[given] - 1]
+        belongs = count * true / (true + other)
+        found = []
+        for place, one in enumerate(m):
+            sums = np.bincount(digits[:, place], weights=belongs, minlength=len(one) + 1)[1:]
+            found.append(np.maximum(sums / max(sums.sum(), 1e-12), 1e-6))
+        change = max(float(np.abs(a - b).max()) for a, b in zip(m, found, strict=True))
+        m, share = found, float(np.clip(belongs.sum() / count.sum(), 0.01, 0.99))
+        if change < _CLOSE:
+            break
+    return m
+
+
+def _shares(seen: pl.DataFrame, place: int, one: Comparison) -> Shares:
+    """Return how often each level of a comparison is seen where a side is not missing; floored, sum 1."""
+    digits = np.array([int(text[place]) for text in seen["levels"]], dtype=np.int64)
+    sums = np.bincount(digits, weights=seen["pairs"].to_numpy(), minlength=len(one.levels) + 1)[1:].astype(
+        float
+    )
+    shares: Shares = sums / max(sums.sum(), 1.0)
+    return shares
+
+
+def _with_weights(left: pl.DataFrame, right: pl.DataFrame, blank: Model, m: list[Shares], seed: int) -> Model:
+    floored = [np.maximum(one, M_FLOOR) / np.maximum(one, M_FLOOR).sum() for one in m]
+    u = _others(left, right, blank, floored, seed)
+    compared = tuple(
+        Compared(
+            one,
+            tuple(
+                replace(weight, m=round(float(share), 6))
+                for share, weight in zip(shares, weights, strict=True)
+            ),
+        )
+        for one, shares, weights in zip(blank.comparisons, floored, u, strict=True)
+    )
+    return replace(blank, compared=compared)
+
+
+def _others(
+    left: pl.DataFrame, right: pl.DataFrame, blank: Model, m: list[Shares], seed: int
+) -> list[list[Weight]]:
+    """Return u, or ``others`` for levels of one home, of every level."""
+    rng = np.random.default_rng(seed)
+    sample = pl.DataFrame(
+        {"record_a": left["record_id"].gather(rng.integers(0, left.height, SAMPLE)),
+         "record_b": right["record_id"].gather(rng.integers(0, right.height, SAMPLE))}
+    )  # fmt: skip
+    seen = compare(left, right, blank, sample.filter(pl.col("record_a") != pl.col("record_b")))
+    at_home = None
+    found = []
+    for place, one in enumerate(blank.comparisons):
+        u = np.maximum(_shares(seen, place, one), 0.5 / SAMPLE)
+        for number, level in enumerate(one.levels):
+            if level.counted:
+                u[number] = _counted(left, right, level.counted)
+        others: dict[int, float] = {}
+        if any(level.is_home for level in one.levels):
+            if at_home is None:
+                at_home = compare(left, right, replace(blank, blocking=_HOMES))
+            others = _at_home(
+                at_home, place, one, m[place] * blank.limits.share, min(left.height, right.height)
+            )
+        found.append(
+            [
+                Weight(1.0, None, round(others[number], 6))
+                if number in others
+                else Weight(1.0, float(f"{u[number]:.6g}"))
+                for number in range(len(one.levels))
+            ]
+        )
+    return found
+
+
+def _counted(left: pl.DataFrame, right: pl.DataFrame, columns: tuple[str, ...]) -> float:
+    """Return the share of all pairs that are equal in these columns, of pairs where both have them."""
+    sizes = [frame.select(columns).drop_nulls().group_by(columns).len() for frame in (left, right)]
+    both = sizes[0].join(sizes[1], on=columns, suffix="_r")
+    pairs = float((both["len"].cast(pl.Float64) * both["len_r"].cast(pl.Float64)).sum())
+    return max(pairs, 1.0) / max(float(sizes[0]["len"].sum()) * float(sizes[1]["len"].sum()), 1.0)
+
+
+def _at_home(seen: pl.DataFrame, place: int, one: Comparison, true: Shares, size: int) -> dict[int, float]:
+    """Return, by level, how many records of other children share a home with a record."""
+    digits = np.array([int(text[place]) for text in seen["levels"]], dtype=np.int64)
+    pairs = np.bincount(digits, weights=seen["pairs"].to_numpy(), minlength=len(one.levels) + 1)[1:]
+    return {
+        number: max(float(pairs[number]) / size - float(true[number]), 0.01)
+        for number, level in enumerate(one.levels)
+        if level.is_home
+    }
