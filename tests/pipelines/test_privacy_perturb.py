@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +17,7 @@ from wellbridge.etl.store import open_store
 from wellbridge.pipelines.cli.group import cli
 from wellbridge.pipelines.private_releases import BUDGET
 from wellbridge.pipelines.site import Site, init_site
+from wellbridge.privacy.noise.private import epsilon_of
 from wellbridge.schemas.warehouse import METADATA
 
 CANARY = "Quetzalcoatlus"
@@ -185,10 +187,16 @@ def site(tmp_path: Path) -> Site:
     return made
 
 
-def test_a_site_pays_under_an_agreement_in_force_and_its_ledger_says_so(folder: Path, site: Site) -> None:
+def agreed(site: Site, text: str) -> None:
+    path = site.root / "policy" / "agreements" / "sea.toml"
+    path.write_text(path.read_text(encoding="utf-8").partition("[privacy_budget]")[0] + text, encoding="utf-8")
+
+
+def test_a_site_pays_what_its_agreement_states_and_its_ledger_says_so(folder: Path, site: Site) -> None:
     arguments = (folder / "t.csv", *COUNTED, "--project", site.root, "--population", "students", "--rho", "0.2")
-    granted = (*arguments, "--budget-limit", "zcdp:0.3")
-    found = run("dp", *granted, "--agreement", "sea", "--out", folder / "o.csv").document
+    agreed(site, '[privacy_budget]\nrho = "0.3"\npopulations = ["students"]\n')
+    found = run("dp", *arguments, "--agreement", "sea", "--out", folder / "o.csv").document
+    assert (found["granted"], found["measure"]) == (pytest.approx(0.3), "zcdp")
     assert found["left"] == pytest.approx(0.1)
     assert (site.state / BUDGET).is_file()
     with open_store(site.warehouse, METADATA, read_only=True) as warehouse:
@@ -196,6 +204,45 @@ def test_a_site_pays_under_an_agreement_in_force_and_its_ledger_says_so(folder: 
     assert len(events) == 1
     spent = run("dp", *arguments, "--agreement", "sea", "--out", folder / "o2.csv")
     assert (spent.exit, spent.error["code"]) == (14, "WB-E-075")
-    unknown = run("dp", *granted, "--agreement", "others", "--out", folder / "o2.csv")
+    unknown = run("dp", *arguments, "--agreement", "others", "--out", folder / "o2.csv")
     assert (unknown.exit, unknown.error["code"]) == (14, "WB-E-040")
+    # A budget that is stated anew is not raised, and none is granted on the command line.
+    agreed(site, '[privacy_budget]\nrho = "3"\npopulations = ["students"]\n')
+    raised = run("dp", *arguments, "--agreement", "sea", "--out", folder / "o2.csv")
+    assert (raised.exit, raised.error["code"]) == (14, "WB-E-044")
+    given = run("dp", *arguments, "--agreement", "sea", "--budget-limit", "zcdp:9", "--out", folder / "o2.csv")
+    assert (given.exit, given.error["code"]) == (10, "WB-E-011")
     assert not (folder / "o2.csv").exists()
+
+
+@pytest.mark.parametrize("stated", ["", '[privacy_budget]\nrho = 1\npopulations = ["others"]\n'])
+def test_an_agreement_that_states_no_budget_for_the_population_has_none(
+    folder: Path, site: Site, stated: str
+) -> None:
+    agreed(site, stated)
+    found = run("dp", folder / "t.csv", *COUNTED, "--project", site.root, "--population", "students", "--rho", "0.2",
+                "--agreement", "sea", "--out", folder / "o.csv")
+    assert (found.exit, found.error["code"]) == (14, "WB-E-075")
+    assert not (folder / "o.csv").exists()
+
+
+def test_epsilon_and_delta_of_an_agreement_are_kept_by_opendp_s_own_conversion(folder: Path, site: Site) -> None:
+    agreed(site, '[privacy_budget]\nepsilon = 1\ndelta = "1e-6"\npopulations = ["students"]\n')
+    arguments = (folder / "t.csv", *COUNTED, "--project", site.root, "--population", "students", "--agreement", "sea")
+    found = run("dp", *arguments, "--rho", "0.001", "--out", folder / "o.csv").document
+    assert 0 <= 1 - epsilon_of(Fraction(found["granted"]), 1e-6) < 1e-6
+    over = run("dp", *arguments, "--rho", str(found["left"] * 1.001), "--out", folder / "o2.csv")
+    assert (over.exit, over.error["code"]) == (14, "WB-E-075")
+    assert run("dp", *arguments, "--rho", str(found["left"] * 0.999), "--out", folder / "o2.csv").exit == 0
+
+
+@pytest.mark.parametrize("text", [
+    "rho = 0", "rho = -1", "rho = true", "rho = 'much'", "epsilon = 1\ndelta = 2", "rho = 1\nepsilon = 1",
+    "delta = 0.1", "rho = 1\nother = 2", "rho = 1\npopulations = []", "rho = 1\npopulations = ['*']", "",
+])
+def test_a_budget_that_is_none_makes_the_agreement_none(folder: Path, site: Site, text: str) -> None:
+    names = "" if "populations" in text else "populations = ['students']\n"
+    agreed(site, f"[privacy_budget]\n{names}{text}\n")
+    found = run("dp", folder / "t.csv", *COUNTED, "--project", site.root, "--population", "students", "--rho", "0.2",
+                "--agreement", "sea", "--out", folder / "o.csv")
+    assert (found.exit, found.error["code"]) == (14, "WB-E-040")

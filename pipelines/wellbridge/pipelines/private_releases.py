@@ -18,6 +18,7 @@ from wellbridge.pipelines.nightly.stores import write_event
 from wellbridge.pipelines.releases import AGREEMENTS
 from wellbridge.pipelines.site import Site
 from wellbridge.privacy.agreements import find_agreement, in_force
+from wellbridge.privacy.noise.agreed import granted
 from wellbridge.privacy.noise.budget import Account, BudgetLedger, Loss, open_ledger
 from wellbridge.privacy.parties import check_party
 from wellbridge.schemas.warehouse import METADATA
@@ -28,20 +29,25 @@ Spend = Callable[[Account, Loss, str], None]
 
 
 @contextmanager
-def site_budget(site: Site, agreement_id: str, *, now: datetime | None = None) -> Iterator[tuple[BudgetLedger, Spend]]:
-    """Open a site's budget for one release, and how to spend from it.
+def site_budget(
+    site: Site, agreement_id: str, population: str, *, now: datetime | None = None
+) -> Iterator[tuple[BudgetLedger, Spend]]:
+    """Open a site's budget for one release, and how to spend from it; what the agreement states is granted, once.
 
     Spending writes an event to the warehouse's ledger in a transaction that commits after the loss is written down:
     a kill in between has spent and published nothing.
 
     Raises:
-        PrivacyError: WB-E-040 or WB-E-072 when the agreement is not in force or its recipient may receive nothing.
+        PrivacyError: WB-E-040 or WB-E-072 when the agreement is not in force or its recipient may receive nothing,
+            WB-E-075 when it states no budget for the population, WB-E-044 when it stated another one before.
     """
     agreement = find_agreement(site.root / AGREEMENTS, agreement_id)
     with run_lock(site.lock), open_store(site.warehouse, METADATA) as warehouse:
         today = in_force(agreement, now or datetime.now(UTC), ledger_time(warehouse))
         check_party(site.root / AGREEMENTS, agreement, today)
+        budget = granted(agreement.privacy_budget, agreement.id, population)
         with open_ledger(site.state / BUDGET) as ledger:
+            ledger.grant(Account(agreement.id, population), budget)
 
             def spend(account: Account, loss: Loss, release: str) -> None:
                 with warehouse.transaction():

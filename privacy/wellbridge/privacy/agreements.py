@@ -20,6 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from wellbridge.privacy.noise.agreed import FIELD, AgreedBudget, read_agreed
 from wellbridge.privacy.records.anonymize import K_FLOOR
 from wellbridge.privacy.tables.linked import MIN_CELL_FLOOR
 from wellbridge.schemas.errors import PrivacyError
@@ -63,6 +64,7 @@ class Agreement:
         signed_sha256: of the signed paper; empty where it was not recorded.
         local_recoding: whether children who would be left out of a record file may be coarsened further than others.
         destroyed_on: day on which the recipient attested destruction; None: not yet.
+        privacy_budget: what private tables may tell the recipient; None: no private table leaves under it.
     """
 
     id: str
@@ -82,6 +84,7 @@ class Agreement:
     signed_sha256: str = ""
     local_recoding: bool = False
     destroyed_on: date | None = None
+    privacy_budget: AgreedBudget | None = None
 
     @property
     def citation(self) -> str:
@@ -92,7 +95,8 @@ class Agreement:
         """Return the SHA-256 of what was agreed; that the data were destroyed later changes nothing of it."""
         agreed = asdict(self)
         del agreed["destroyed_on"]
-        for later in ("signed_sha256", "local_recoding"):  # agreements from before these were told keep their digest
+        # Agreements from before these were told keep their digest.
+        for later in ("signed_sha256", "local_recoding", FIELD):
             if not agreed[later]:
                 del agreed[later]
         facts = json.dumps(agreed, default=str, sort_keys=True, separators=(",", ":"))
@@ -131,6 +135,7 @@ def load_agreement(path: Path) -> Agreement:
         signed_sha256=_text(facts, "signed_sha256", path) if "signed_sha256" in facts else "",
         local_recoding=_flag(facts, "local_recoding", path),
         destroyed_on=_optional_day(facts, "destroyed_on", path),
+        privacy_budget=read_agreed(facts[FIELD], f"policy/agreements/{path.name}") if FIELD in facts else None,
     )
     if not agreement.start <= agreement.end <= agreement.destruction_date:
         raise _refused("An agreement's dates are out of order.", path, "start ≤ end ≤ destruction_date")

@@ -58,7 +58,7 @@ _OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 @click.option("--agreement", help="dp: the agreement under which the table leaves.")
 @click.option("--population", help="dp: whose data they are: a school year's students.")
 @click.option("--budget-limit", type=str, metavar="zcdp:RHO|pure:EPSILON",
-              help="dp: grant this budget; once, and never changed.")
+              help="dp: grant this budget; once, and never changed. Of a site the agreement states it.")
 @click.option("--population-limit", type=str, metavar="zcdp:RHO|pure:EPSILON",
               help="dp: grant this budget to all agreements together; once, and never changed.")
 @click.option("--bands", metavar="NAME", help="ranges: of which list; nces-2011-603 where nothing is said.")
@@ -211,7 +211,10 @@ def _budget(given: Mapping[str, Any]) -> Iterator[tuple[BudgetLedger, Spend]]:
     from wellbridge.pipelines.private_releases import site_budget
     from wellbridge.pipelines.site import load_site
 
-    with site_budget(load_site(given["project"]), given["agreement"]) as both:
+    if given["budget_limit"]:
+        raise ConfigurationError("WB-E-011", "A site's budget is what the agreement states.",
+                                 "--budget-limit · [privacy_budget] of the agreement")
+    with site_budget(load_site(given["project"]), given["agreement"], given["population"]) as both:
         yield both
 
 
