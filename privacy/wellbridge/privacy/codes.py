@@ -39,18 +39,22 @@ def draw(person_keys: pl.Series) -> pl.DataFrame:
 
 
 class MemoryCrosswalk:
-    """A crosswalk that is forgotten with the process: for releases that nobody will ever extend."""
+    """A crosswalk that is forgotten with the process, unless somebody keeps what is ``known``.
 
-    def __init__(self) -> None:
-        self._known: dict[str, pl.DataFrame] = {}
+    Args:
+        known: codes drawn before, by agreement.
+    """
+
+    def __init__(self, known: dict[str, pl.DataFrame] | None = None) -> None:
+        self.known: dict[str, pl.DataFrame] = {} if known is None else known
 
     def codes(self, agreement_id: str, person_keys: pl.Series) -> pl.DataFrame:
         """Return ``person_key, code``; see ``Crosswalk``."""
-        known = self._known.get(agreement_id, pl.DataFrame(schema=SCHEMA))
+        known = self.known.get(agreement_id, pl.DataFrame(schema=SCHEMA))
         wanted = person_keys.drop_nulls().unique().to_frame("person_key")
         fresh = draw(wanted.join(known, on="person_key", how="anti")["person_key"])
-        self._known[agreement_id] = pl.concat([known, fresh])
-        return wanted.join(self._known[agreement_id], on="person_key")
+        self.known[agreement_id] = pl.concat([known, fresh])
+        return wanted.join(self.known[agreement_id], on="person_key")
 
 
 def replace_keys(frame: pl.DataFrame, crosswalk: Crosswalk, agreement_id: str) -> pl.DataFrame:

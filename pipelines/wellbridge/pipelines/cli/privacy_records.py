@@ -140,12 +140,16 @@ def _sensitive(text: str, frame: pl.DataFrame) -> Sensitive:
 @click.option("--weight", "weights", multiple=True, metavar="COLUMN=NUMBER", help="How much a column is needed.")
 @click.option("--local", is_flag=True, help="Coarsen those further who would be left out.")
 @click.option("--policy", type=_FILE, help="Take all this from a file; every column needs a class there.")
+@click.option("--crosswalk", type=_FILE, help="Keep codes and shifts here, sealed, for later files of the same scope.")
+@click.option("--key", type=_FILE, help="The key that seals the crosswalk; made where there is none.")
 @click.option("--max-nodes", type=click.IntRange(1), help="Stop the search after so many nodes.")
 @click.option("--max-seconds", type=click.FloatRange(0, min_open=True), help="Stop the search after this time.")
 @click.option("--out", type=_FILE, required=True, help="Where the file is written: .parquet, or CSV.")
 @json_option
 @command
-def anonymize_command(file: Path, policy: Path | None, out: Path, as_json: bool, **given: Any) -> Exit:
+def anonymize_command(
+    file: Path, policy: Path | None, crosswalk: Path | None, key: Path | None, out: Path, as_json: bool, **given: Any
+) -> Exit:
     """Recode a record file until every person is one of k alike.
 
     A column that nothing names does not leave. The file is written whole or not at all, and only after a check of
@@ -155,14 +159,12 @@ def anonymize_command(file: Path, policy: Path | None, out: Path, as_json: bool,
 
     from wellbridge.privacy.records.files import read_records, write_records
     from wellbridge.privacy.records.lattice import Limits
-    from wellbridge.privacy.records.plan import carry_out
-
     records = read_records(file)
     limits = Limits(given.pop("max_nodes"), given.pop("max_seconds"))
     plan = _plan(records.frame, given, limits) if policy is None else _policy(policy, records.frame, given, limits)
     if out.exists() and out.samefile(file):
         raise ConfigurationError("WB-E-011", "The file would be written over itself.", f"--out {out.name}")
-    released = carry_out(records.frame, plan)
+    released = _carried_out(records.frame, plan, crosswalk, key)
     harmless = write_records(released.found.table, out, delimiter=records.delimiter)
     facts = _facts(released, replace(plan, limits=None))
     facts |= {"blank_lines": records.blank, "out": str(out), "made_harmless": harmless}
@@ -172,6 +174,26 @@ def anonymize_command(file: Path, policy: Path | None, out: Path, as_json: bool,
     else:
         click.echo(_summary(released, plan, out))
     return Exit.DONE
+
+
+def _carried_out(frame: pl.DataFrame, plan: Plan, crosswalk: Path | None, key: Path | None) -> Released:
+    """Do what the plan says; what is drawn for a person is kept before the file is written."""
+    from wellbridge.privacy.records.plan import carry_out
+
+    if crosswalk is None and key is None:
+        return carry_out(frame, plan)
+    if crosswalk is None or key is None or not plan.draws:
+        raise ConfigurationError(
+            "WB-E-011", "A crosswalk needs its key, and a policy that codes a column or shifts dates.",
+            "--crosswalk, --key",
+        )
+    from wellbridge.privacy.records.crosswalk_file import open_crosswalk
+
+    with open_crosswalk(crosswalk, key) as keeper:
+        keeper.max_days = plan.max_days
+        released = carry_out(frame, plan, keeper)
+        keeper.save()
+    return released
 
 
 def _policy(policy: Path, frame: pl.DataFrame, given: dict[str, Any], limits: Limits) -> Plan:

@@ -11,6 +11,7 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Protocol
 
 import polars as pl
 
@@ -79,9 +80,26 @@ class Plan:
     max_days: int = 182
 
     @property
+    def draws(self) -> bool:
+        """Whether anything is drawn for persons that a crosswalk could keep."""
+        return any(one.how in {Treatment.CODE, Treatment.DATE_SHIFT} for one in self.columns.values())
+
+    @property
     def leaving(self) -> list[str]:
         """Every column that leaves."""
         return list(dict.fromkeys([*self.quasi, *self.within, *self.columns]))
+
+
+class Keeper(Protocol):
+    """Where codes and shifts outlive the process; see ``codes.Crosswalk`` and ``transforms.Shifts``."""
+
+    def codes(self, agreement_id: str, person_keys: pl.Series) -> pl.DataFrame:
+        """Return ``person_key, code``."""
+        ...
+
+    def days(self, scope: str, persons: pl.Series) -> pl.DataFrame:
+        """Return ``person, days``."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -101,8 +119,13 @@ class Released:
     treated: Mapping[str, str]
 
 
-def carry_out(frame: pl.DataFrame, plan: Plan) -> Released:
+def carry_out(frame: pl.DataFrame, plan: Plan, keeper: Keeper | None = None) -> Released:
     """Do what a plan says.
+
+    Args:
+        frame: the file.
+        plan: what is to happen to it.
+        keeper: where codes and shifts are kept; without, they are forgotten with the process.
 
     Raises:
         ConfigurationError: WB-E-015 when it names a column that there is not; WB-E-011 when a column has two parts.
@@ -113,14 +136,14 @@ def carry_out(frame: pl.DataFrame, plan: Plan) -> Released:
     both = sorted(set(plan.quasi) & {*plan.columns, *(one.column for one in plan.sensitive)})
     if both:
         raise ConfigurationError("WB-E-011", "A column is a quasi-identifier and something else.", ", ".join(both))
-    moved = _moved(frame, plan)
+    moved = _moved(frame, plan, keeper)
     found = anonymize(
         moved.select(list(dict.fromkeys(named))), quasi=plan.quasi, per_person=plan.per_person, k=plan.k,
         max_suppressed=plan.max_suppressed, within=plan.within, sensitive=plan.sensitive,
         hierarchies=plan.hierarchies, weights=plan.weights, local=plan.local, limits=plan.limits, least_k=K_LEAST,
     )
     # Numbers are averaged and swapped among those who are released alone: nothing of the others stays in them.
-    table = _treated(found.table, plan).select(name for name in frame.columns if name in set(plan.leaving))
+    table = _treated(found.table, plan, keeper).select(name for name in frame.columns if name in set(plan.leaving))
     dropped = tuple(name for name in frame.columns if name not in set(plan.leaving))
     treated = {name: str(one.how) for name, one in plan.columns.items() if one.how is not Treatment.KEEP}
     unowned = frame[plan.per_person].null_count() if plan.per_person else 0
@@ -139,7 +162,7 @@ def known_columns(names: Iterable[str], known: Collection[str]) -> None:
             raise ConfigurationError("WB-E-015", "The file has no such column.", f"{name} · near: {', '.join(near)}")
 
 
-def _moved(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+def _moved(frame: pl.DataFrame, plan: Plan, keeper: Keeper | None) -> pl.DataFrame:
     dates = [name for name, one in plan.columns.items() if one.how is Treatment.DATE_SHIFT]
     if not dates:
         return frame
@@ -148,17 +171,18 @@ def _moved(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     if plan.per_person is None:
         raise ConfigurationError("WB-E-011", "Dates are moved per person, but no column says whose they are.",
                                  f"per_person · {', '.join(dates)}")
-    return shift_dates(frame, dates, per_person=plan.per_person, shifts=MemoryShifts(plan.max_days), scope=plan.scope)
+    shifts = keeper or MemoryShifts(plan.max_days)
+    return shift_dates(frame, dates, per_person=plan.per_person, shifts=shifts, scope=plan.scope)
 
 
-def _treated(table: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+def _treated(table: pl.DataFrame, plan: Plan, keeper: Keeper | None) -> pl.DataFrame:
     if all(one.how in {Treatment.KEEP, Treatment.DATE_SHIFT} for one in plan.columns.values()):
         return table
     from wellbridge.privacy.codes import MemoryCrosswalk  # noqa: PLC0415 - rarely asked for
     from wellbridge.privacy.records.transforms import code_column, microaggregate, swap_ranks  # noqa: PLC0415
 
     averaged: dict[int, list[str]] = {}
-    crosswalk = MemoryCrosswalk()
+    crosswalk = keeper or MemoryCrosswalk()
     for name, one in plan.columns.items():
         if one.how is Treatment.CODE:
             table = code_column(table, name, crosswalk, f"{plan.scope}·{name}")

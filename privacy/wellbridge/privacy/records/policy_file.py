@@ -4,6 +4,7 @@
     max_suppressed = 0.02
     per_person = "student"
     within = ["school"]
+    scope = "sea-attendance-study"        # whom codes and shifts are for; the file's name where it is not said
 
     [columns]
     student = {class = "direct", treatment = "code"}
@@ -43,7 +44,8 @@ from wellbridge.privacy.records.spread import Distance
 from wellbridge.schemas.classes import PrivacyClass
 from wellbridge.schemas.errors import ConfigurationError
 
-_SETTINGS: Final = ("k", "max_suppressed", "per_person", "within", "local", "max_days", "columns", "quasi", "sensitive")
+_SETTINGS: Final = ("k", "max_suppressed", "per_person", "within", "local", "max_days", "scope", "columns", "quasi",
+                    "sensitive")
 _NEVER: Final = frozenset({PrivacyClass.DIRECT, PrivacyClass.KEY, PrivacyClass.FREE_TEXT})
 _SHARES: Final = (0.0, 1.0)
 _CONDITIONS: Final = ("distinct", "entropy", "t", "distance")
@@ -107,9 +109,15 @@ class _Reader:
             per_person=self._word(facts, "per_person", columns), within=within,
             weights={name: self._number(spec, "weight", 1.0, f"quasi.{name}", (1e-6, 1e6))
                      for name, spec in quasi.items()},
-            local=self._flag(facts, "local"), scope=self._path.stem,
+            local=self._flag(facts, "local"), scope=self._scope(facts),
             max_days=int(self._number(facts, "max_days", 182, "", (1, 36500))),
         )
+
+    def _scope(self, facts: Mapping[str, Any]) -> str:
+        value = facts.get("scope", self._path.stem)
+        if not isinstance(value, str) or not value:
+            raise self._wrong("scope", "must be text: one recipient and one study")
+        return value
 
     def _column(self, name: str, spec: Any) -> tuple[PrivacyClass, Treated | None]:
         """Return a column's class, and its treatment; None where it does not leave as a column of its own."""

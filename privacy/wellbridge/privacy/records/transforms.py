@@ -19,7 +19,7 @@ from wellbridge.privacy.records.ladders import Floats, Ints
 from wellbridge.schemas.errors import PrivacyError
 
 MAX_DAYS: Final = 182  # half a year either way: the season is hidden, the order of a person's events is not
-_SHIFTS: Final = {"person": pl.String, "days": pl.Int64}
+SHIFTS: Final = {"person": pl.String, "days": pl.Int64}
 
 
 def code_column(frame: pl.DataFrame, column: str, crosswalk: Crosswalk, scope: str) -> pl.DataFrame:
@@ -42,21 +42,21 @@ class Shifts(Protocol):
 
 
 class MemoryShifts:
-    """Shifts drawn from the system's random source and forgotten with the process."""
+    """Shifts drawn from the system's random source and forgotten with the process, unless somebody keeps ``known``."""
 
-    def __init__(self, max_days: int = MAX_DAYS) -> None:
+    def __init__(self, max_days: int = MAX_DAYS, known: dict[str, pl.DataFrame] | None = None) -> None:
         self._max_days = max_days
-        self._known: dict[str, pl.DataFrame] = {}
+        self.known: dict[str, pl.DataFrame] = {} if known is None else known
 
     def days(self, scope: str, persons: pl.Series) -> pl.DataFrame:
         """Return ``person, days``; see ``Shifts``."""
-        known = self._known.get(scope, pl.DataFrame(schema=_SHIFTS))
+        known = self.known.get(scope, pl.DataFrame(schema=SHIFTS))
         wanted = persons.cast(pl.String).drop_nulls().unique().to_frame("person")
         new = wanted.join(known, on="person", how="anti")["person"]
         drawn = [secrets.randbelow(2 * self._max_days + 1) - self._max_days for _ in range(len(new))]
-        fresh = pl.DataFrame({"person": new, "days": drawn}, schema=_SHIFTS)
-        self._known[scope] = pl.concat([known, fresh])
-        return wanted.join(self._known[scope], on="person")
+        fresh = pl.DataFrame({"person": new, "days": drawn}, schema=SHIFTS)
+        self.known[scope] = pl.concat([known, fresh])
+        return wanted.join(self.known[scope], on="person")
 
 
 class KeyedShifts:
@@ -73,7 +73,7 @@ class KeyedShifts:
     def days(self, scope: str, persons: pl.Series) -> pl.DataFrame:
         """Return ``person, days``; see ``Shifts``."""
         distinct = persons.cast(pl.String).drop_nulls().unique()
-        return pl.DataFrame({"person": distinct, "days": [self._of(scope, one) for one in distinct]}, schema=_SHIFTS)
+        return pl.DataFrame({"person": distinct, "days": [self._of(scope, one) for one in distinct]}, schema=SHIFTS)
 
     def _of(self, scope: str, person: str) -> int:
         message = len(scope).to_bytes(4) + scope.encode() + person.encode()
