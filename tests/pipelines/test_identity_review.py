@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from etl.identity.review_queue import add_pairs, add_records, ids
 from pipelines.answer import Answer
 from wellbridge.etl.identity import review as queue
-from wellbridge.etl.identity.cards import MARKS, compared
+from wellbridge.etl.identity.cards import FIELDS, Card
 from wellbridge.etl.lock import run_lock
 from wellbridge.etl.store import open_store
 from wellbridge.etl.vault import VAULT, Vault
@@ -43,7 +43,18 @@ def run(*arguments: object) -> Answer:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    site = init_site(tmp_path / "site")
+    return made(tmp_path / "site")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A site for tests that leave its queue as it is."""
+    return made(tmp_path_factory.mktemp("kept") / "site")
+
+
+def made(folder: Path) -> Site:
+    """Make a site whose queue holds questions."""
+    site = init_site(folder)
     names = ids(2 * QUESTIONS)
     anchors, others = names[:QUESTIONS], names[QUESTIONS:]
     with run_lock(site.lock), open_stores(site, "test") as (warehouse, store):
@@ -223,14 +234,14 @@ ALTERATIONS: dict[str, Callable[[list[dict[str, str]]], Any]] = {
 
 
 @pytest.mark.parametrize("name", ALTERATIONS)
-def test_an_altered_sheet_is_refused_whole_and_no_message_quotes_it(site: Site, name: str) -> None:
-    path = filled(exported(site, "--format", "csv"), say("link", rows_said=QUESTIONS - 1))
+def test_an_altered_sheet_is_refused_whole_and_no_message_quotes_it(kept: Site, name: str) -> None:
+    path = filled(exported(kept, "--format", "csv"), say("link", rows_said=QUESTIONS - 1))
     filled(path, ALTERATIONS[name])
-    answer = run("import", path, "--project", site.root, "--json")
+    answer = run("import", path, "--project", kept.root, "--json")
     assert answer.exit == 11
     assert answer.error["code"] == "WB-E-096"
     assert CANARY not in answer.stdout
-    assert answers_kept(site).is_empty()
+    assert answers_kept(kept).is_empty()
     assert path.exists(), "what was not taken is not deleted"
 
 
@@ -238,10 +249,10 @@ def test_an_altered_sheet_is_refused_whole_and_no_message_quotes_it(site: Site, 
     "text", ["", "{}", "[]", "question,answer,why,sheet\n", "\0\0", '{"sheet": 1, "answers": [1]}']
 )
 @pytest.mark.parametrize("suffix", ["csv", "json"])
-def test_a_file_that_is_no_sheet_is_refused(site: Site, tmp_path: Path, text: str, suffix: str) -> None:
+def test_a_file_that_is_no_sheet_is_refused(kept: Site, tmp_path: Path, text: str, suffix: str) -> None:
     path = tmp_path / f"wrong.{suffix}"
     path.write_text(text)
-    assert run("import", path, "--project", site.root, "--json").error["code"] == "WB-E-096"
+    assert run("import", path, "--project", kept.root, "--json").error["code"] == "WB-E-096"
 
 
 def test_a_sheet_of_another_site_is_refused(site: Site, tmp_path: Path) -> None:
@@ -285,32 +296,32 @@ def test_an_answer_about_records_that_changed_meanwhile_is_stale(site: Site) -> 
 
 
 @pytest.mark.parametrize("folder", ["reports", "releases", "inbox", "."])
-def test_a_sheet_does_not_lie_among_files_that_others_see(site: Site, folder: str) -> None:
-    place = site.root / folder / "sheet.html"
-    answer = run("export", "--project", site.root, "--out", place, "--json")
+def test_a_sheet_does_not_lie_among_files_that_others_see(kept: Site, folder: str) -> None:
+    place = kept.root / folder / "sheet.html"
+    answer = run("export", "--project", kept.root, "--out", place, "--json")
     assert answer.exit == 14
     assert answer.error["code"] == "WB-E-098"
     assert not place.exists()
 
 
-def test_a_sheet_may_go_elsewhere(site: Site, tmp_path: Path) -> None:
-    path = exported(site, "--out", tmp_path / "sheet.html")
+def test_a_sheet_may_go_elsewhere(kept: Site, tmp_path: Path) -> None:
+    path = exported(kept, "--out", tmp_path / "sheet.html")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_no_cell_of_a_sheet_runs_in_a_spreadsheet(site: Site) -> None:
-    rows = csv.reader(io.StringIO(exported(site, "--format", "csv").read_text(encoding="utf-8-sig")))
+def test_no_cell_of_a_sheet_runs_in_a_spreadsheet(kept: Site) -> None:
+    rows = csv.reader(io.StringIO(exported(kept, "--format", "csv").read_text(encoding="utf-8-sig")))
     assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "@"))]
 
 
-def test_a_page_fetches_nothing_and_holds_no_key_of_the_vault(site: Site) -> None:
-    page = html.unescape(exported(site).read_text())
+def test_a_page_fetches_nothing_and_holds_no_key_of_the_vault(kept: Site) -> None:
+    page = html.unescape(exported(kept).read_text())
     assert "http" not in page.replace("http-equiv", "")
     assert re.search(
         r"default-src 'none'; style-src 'sha256-[^']+'; img-src data:; script-src 'sha256-[^']+'", page
     )
     assert "on" + "click" not in page
-    with open_store(site.vault, VAULT, read_only=True) as store:
+    with open_store(kept.vault, VAULT, read_only=True) as store:
         keys = store.frame("SELECT record_id FROM source_record")["record_id"]
     assert not [key for key in keys if key in page]
 
@@ -324,9 +335,9 @@ def test_names_are_escaped(site: Site) -> None:
     assert "<script>alert" not in exported(site).read_text()
 
 
-def test_a_blind_page_does_not_show_the_score(site: Site) -> None:
-    assert "bits" not in exported(site).read_text()
-    assert "bits" in exported(site, "--with-score").read_text()
+def test_a_blind_page_does_not_show_the_score(kept: Site) -> None:
+    assert "bits" not in exported(kept).read_text()
+    assert "bits" in exported(kept, "--with-score").read_text()
 
 
 def test_the_ledger_counts_sheets_and_answers_and_names_nobody(site: Site) -> None:
@@ -364,18 +375,51 @@ def test_choices_of_the_command_line_are_those_of_the_queue() -> None:
     assert reviewing.FORMATS == ("html", "csv")
 
 
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Card]:
+    """Return what makes the card of two records."""
+    site = made(tmp_path_factory.mktemp("shown") / "site")
+
+    def card_of(first: dict[str, str], other: dict[str, str]) -> Card:
+        a, b = ids(2)
+        with run_lock(site.lock), open_stores(site, "shown") as (warehouse, store):
+            write_event(warehouse, "test", "shown", "")
+            store.run("DELETE FROM scored_pair")
+            add_records(store, {a: "student", b: "clinic/patient"})
+            add_pairs(store, [(a, b)])
+            said = [
+                {"subject_key": key, "version": "1", **record} for key, record in ((a, first), (b, other))
+            ]
+            Vault(store, seals_of(site)).set_traits(pl.DataFrame(said))
+        card = reviewing.next_card(site, "ana", with_score=False)
+        assert card is not None
+        return card
+
+    return card_of
+
+
 @pytest.mark.parametrize(
-    ("left", "right", "mark"),
+    ("field", "left", "right", "mark", "underlined"),
     [
-        ("Ana", "Ana", "same"),
-        ("José", "JOSE", "written"),
-        ("García López", "Lopez-Garcia", "written"),
-        ("(392) 555-0100", "3925550100", "written"),
-        ("2015-03-01", "2015-01-03", "differs"),
-        ("Ana", "", "missing"),
-        ("", "", "missing"),
+        ("first_name", "Ana", "Ana", "same", ["", ""]),
+        ("first_name", "José", "JOSE", "written", ["", ""]),
+        ("first_name", "María Elena", "MARIA", "differs", [" Elena", ""]),
+        ("last_name", "García López", "Lopez-Garcia", "written", ["", ""]),
+        ("phone", "(392) 555-0100", "3925550100", "written", ["", ""]),
+        ("phone", "392 555 0100", "3925550199", "differs", ["00", "99"]),
+        ("address", "1813 Schultz St Apt 4", "1813 SCHULTZ STREET #4", "written", ["", ""]),
+        ("birth_date", "2015-03-01", "2015-01-03", "differs", ["31", "13"]),
+        ("sex", "F", "M", "differs", ["F", "M"]),
+        ("first_name", "Oscar", "Wilhelmina", "differs", ["Oscar", "Wilhelmina"]),
     ],
 )
-def test_marks(left: str, right: str, mark: str) -> None:
-    assert compared(left, right) == mark
-    assert mark in MARKS
+def test_differences_are_marked_by_sign_and_underlined(
+    shown: Callable[..., Card], field: str, left: str, right: str, mark: str, underlined: list[str]
+) -> None:
+    record = {"first_name": "Ana", "last_name": "Ruiz"}
+    card = shown(record | {field: left}, record | {field: right})
+    line = next(line for line in card.lines if line.title == FIELDS[field])
+    assert line.mark == mark
+    assert (line.a, line.b) == (left, right), "values are shown as they were written"
+    sides = ["".join(piece.text for piece in side if piece.differs) for side in (line.left, line.right)]
+    assert sides == underlined

@@ -12,6 +12,7 @@ import polars as pl
 
 from wellbridge.etl.identity.parts import opened
 from wellbridge.etl.identity.sealed import Seals
+from wellbridge.etl.identity.standard import standardise
 from wellbridge.etl.store import Store
 
 FIELDS: Final[dict[str, str]] = {
@@ -24,6 +25,7 @@ FIELDS: Final[dict[str, str]] = {
     "phone": "Telephone",
     "student_number": "Student number",
 }
+_FORMS: Final = {**{name: name for name in FIELDS}, "last_name": "last_names", "address": "address_key"}
 # How two values compare: a sign that needs no colour, and what it means.
 MARKS: Final[dict[str, tuple[str, str]]] = {
     "same": ("=", "same"),
@@ -95,24 +97,42 @@ def cards_of(store: Store, seals: Seals, questions: pl.DataFrame, *, with_score:
     """
     sides = [questions["record_a"], questions["record_b"], questions["runner_up"]]
     wanted = pl.concat(sides).drop_nulls().unique().to_frame("record_id")
-    known = {row.pop("record_id"): row for row in opened(store, seals, wanted).to_dicts()}
+    records = opened(store, seals, wanted)
+    forms = standardise(records.with_columns(pl.lit("").alias("source")))
+    known = {
+        said.pop("record_id"): _Record(said, {name: form[column] for name, column in _FORMS.items()})
+        for said, form in zip(records.to_dicts(), forms.to_dicts(), strict=True)
+    }
     return [_card(row, known, with_score) for row in questions.iter_rows(named=True)]
 
 
-def _card(row: dict[str, Any], known: Mapping[str, Mapping[str, str | None]], with_score: bool) -> Card:
-    left, right, rival = (known.get(row[name], {}) for name in ("record_a", "record_b", "runner_up"))
+@dataclass(frozen=True)
+class _Record:
+    """What a record says, and the form in which each field is compared."""
+
+    said: Mapping[str, str | None]
+    form: Mapping[str, Any]
+
+    def value(self, name: str) -> str:
+        return self.said.get(name) or ""
+
+
+_NOTHING: Final = _Record({}, {})
+
+
+def _card(row: dict[str, Any], known: Mapping[str, _Record], with_score: bool) -> Card:
+    left, right, rival = (known.get(row[name], _NOTHING) for name in ("record_a", "record_b", "runner_up"))
     lines = [
-        _line(title, *(str(record.get(name) or "") for record in (left, right, rival)))
+        _line(
+            title,
+            (left.value(name), right.value(name), rival.value(name)),
+            (left.form.get(name), right.form.get(name)),
+        )
         for name, title in FIELDS.items()
-        if left.get(name) or right.get(name)
+        if left.value(name) or right.value(name)
     ]
-    return Card(
-        row["question"],
-        (row["source_a"], row["source_b"]),
-        tuple(lines),
-        bool(rival),
-        _score(row) if with_score else "",
-    )
+    sources, score = (row["source_a"], row["source_b"]), _score(row) if with_score else ""
+    return Card(row["question"], sources, tuple(lines), rival is not _NOTHING, score)
 
 
 def _score(row: dict[str, Any]) -> str:
@@ -125,36 +145,45 @@ def _score(row: dict[str, Any]) -> str:
     )
 
 
-def _line(title: str, left: str, right: str, rival: str) -> Line:
-    mark = compared(left, right)
-    if mark == "missing":
+def _line(title: str, values: tuple[str, str, str], forms: tuple[Any, Any]) -> Line:
+    left, right, rival = values
+    mark = compared(left, right, forms)
+    if mark != "differs":
         return Line(title, (Piece(left, False),), (Piece(right, False),), mark, rival)
     return Line(title, *_pieces(left, right), mark, rival)
 
 
-def _pieces(left: str, right: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
-    """Cut two values where they differ; values of which too much differs are not cut."""
-    matcher = SequenceMatcher(None, left, right, autojunk=False)
-    if matcher.ratio() < _ALIKE:
-        return (Piece(left, True),), (Piece(right, True),)
-    of_left, of_right = list[Piece](), list[Piece]()
-    for kind, start, end, other_start, other_end in matcher.get_opcodes():
-        of_left.append(Piece(left[start:end], kind != "equal"))
-        of_right.append(Piece(right[other_start:other_end], kind != "equal"))
-    return tuple(one for one in of_left if one.text), tuple(one for one in of_right if one.text)
+def compared(left: str, right: str, forms: tuple[Any, Any]) -> str:
+    """Return how two values compare: a key of ``MARKS``.
 
-
-def compared(left: str, right: str) -> str:
-    """Return how two values compare: a key of ``MARKS``; accents, case, signs and the order of words are form."""
+    Args:
+        left: a value as a source wrote it; "" = it does not say.
+        right: the other.
+        forms: both as ``standardise`` writes them; None where it could make nothing of one.
+    """
     if not left or not right:
         return "missing"
     if left == right:
         return "same"
-    return "written" if _folded(left) == _folded(right) else "differs"
+    return "written" if forms[0] and forms[0] == forms[1] else "differs"
 
 
-def _folded(text: str) -> list[str]:
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).casefold()
-    if any(c.isdigit() for c in plain) and not any(c.isalpha() for c in plain):
-        return ["".join(c for c in plain if c.isdigit())]
-    return sorted("".join(c if c.isalnum() else " " for c in plain).split())
+def _pieces(left: str, right: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+    """Cut two values where they differ; values of which too much differs are not cut.
+
+    Accents, case and signs alone are no difference.
+    """
+    matcher = SequenceMatcher(None, _plain(left), _plain(right), autojunk=False)
+    if matcher.ratio() < _ALIKE:
+        return (Piece(left, True),), (Piece(right, True),)
+    of_left, of_right = list[Piece](), list[Piece]()
+    for kind, start, end, other_start, other_end in matcher.get_opcodes():
+        for pieces, text in ((of_left, left[start:end]), (of_right, right[other_start:other_end])):
+            if text:
+                pieces.append(Piece(text, kind != "equal" and any(c.isalnum() for c in text)))
+    return tuple(of_left), tuple(of_right)
+
+
+def _plain(text: str) -> str:
+    """Return a text of the same length without accents and case."""
+    return "".join(unicodedata.normalize("NFKD", c)[0].lower()[0] for c in text)
