@@ -350,13 +350,18 @@ def test_the_ledger_counts_sheets_and_answers_and_names_nobody(site: Site) -> No
     assert not [detail for _, detail in events if CANARY in (detail or "") or "ana" in (detail or "")]
 
 
-def test_labels_are_keys_and_truth(site: Site, tmp_path: Path) -> None:
+def test_labels_name_rows_of_the_files_that_are_trained_on(site: Site, tmp_path: Path) -> None:
     run("import", filled(exported(site, "--format", "csv"), say("link")), "--project", site.root)
-    path = tmp_path / "labels.parquet"
+    path = tmp_path / "labels.csv"
     assert run("labels", path, "--project", site.root, "--json").document["labels"] == QUESTIONS
-    found = pl.read_parquet(path)
-    assert found.columns == ["record_a", "record_b", "is_match"]
+    found = pl.read_csv(path)
+    assert {"left_id", "right_id", "is_match"} <= set(found.columns)
+    assert set(found["left_source"]) == {"student"}
+    assert found["is_match"].all()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    place = site.root / "labels.csv"
+    assert run("labels", place, "--project", site.root, "--json").error["code"] == "WB-E-098"
+    assert not place.exists()
 
 
 @pytest.mark.parametrize(

@@ -160,11 +160,15 @@ def state(site: Site) -> dict[str, Any]:
 
 
 def write_labels(site: Site, path: Path) -> int:
-    """Write the pairs that reviewers decided as Parquet, to train on; return how many. Records are random keys."""
+    """Write the pairs that persons decided as CSV, ``left_id, right_id, is_match``, to train on; return how many.
+
+    Raises:
+        PrivacyError: WB-E-098 when it would lie among files that others see: the ids are the sources' own.
+    """
+    _check_place(site, path)
     with open_store(vault_in_force(site), VAULT, read_only=True) as vault:
         found = labels(vault)
-    path.touch(mode=0o600, exist_ok=True)
-    found.write_parquet(path)
+    write_private(path, found.write_csv())
     return found.height
 
 
@@ -202,4 +206,6 @@ def _check_place(site: Site, out: Path) -> None:
     """Refuse a place among the site's own files, but its private state: they are shown, shared or versioned."""
     place = out.resolve()
     if place.is_relative_to(site.root.resolve()) and not place.is_relative_to(site.state.resolve()):
-        raise PrivacyError("WB-E-098", "A review sheet may not lie in the site's folder.", f"file {out.name}")
+        raise PrivacyError(
+            "WB-E-098", "Names or ids of children may not lie in the site's folder.", f"file {out.name}"
+        )

@@ -28,6 +28,16 @@ def add_records(store: Store, records: Mapping[str, str], contents: Mapping[str,
         for one, source in records.items()
     ]
     store.run("INSERT INTO source_record BY NAME SELECT * FROM rows", rows=pl.DataFrame(rows))
+    named = [
+        {"namespace": source, "source_id": id_of(one), "key": one, "is_known": True}
+        for one, source in records.items()
+    ]
+    store.run("INSERT INTO source_key BY NAME SELECT * FROM named", named=pl.DataFrame(named))
+
+
+def id_of(record: str) -> str:
+    """Return what its source calls a record."""
+    return f"no {record[:8]}"
 
 
 def add_pairs(store: Store, pairs: Sequence[tuple[str, str]], **facts: Any) -> None:

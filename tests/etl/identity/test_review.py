@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.identity.review_queue import add_pairs, add_records, ids
+from etl.identity.review_queue import add_pairs, add_records, id_of, ids
 from wellbridge.etl.identity.agreement import agreement
 from wellbridge.etl.identity.hub import By, undo
 from wellbridge.etl.identity.review import (
@@ -173,12 +173,13 @@ def test_a_guard_makes_a_sure_model_doubtful(store: Store) -> None:
     assert values["band"] < 0.01
 
 
-def test_decided_pairs_are_labels_to_train_on(store: Store) -> None:
+def test_decided_pairs_are_labels_by_the_ids_of_their_files(store: Store) -> None:
     a, b, c, d = ids(4)
-    add_records(store, {a: "student", b: "student", c: "clinic/patient", d: "clinic/patient"})
-    add_pairs(store, [(a, c), (b, d)])
-    take(store, [*answer((a, c), "link"), *answer((b, d), "nonlink", "namesake")], ANA, needed=1)
-    assert labels(store).rows() == sorted([(*sorted((a, c)), True), (*sorted((b, d)), False)])
+    add_records(store, {a: "clinic/patient", b: "student", c: "student", d: "clinic/patient"})
+    add_pairs(store, [(b, a), (c, d)])
+    take(store, [*answer((b, a), "link"), *answer((c, d), "nonlink", "namesake")], ANA, needed=1)
+    named = [("student", id_of(left), "clinic/patient", id_of(right)) for left, right in ((b, a), (c, d))]
+    assert labels(store).rows() == sorted([(*named[0], True), (*named[1], False)])
 
 
 def test_persons_who_contradict_each_other_are_counted(store: Store) -> None:

@@ -58,6 +58,25 @@ JOIN source_record b ON b.record_id = r.record_b AND b.content IS NOT DISTINCT F
 ANTI JOIN decision d ON d.kind = 'undo' AND d.decided_at >= r.answered_at
     AND least(d.record_a, d.record_b) = r.record_a AND greatest(d.record_a, d.record_b) = r.record_b
 """
+# Constraints that persons set. Which record stands left is as the pair was scored; a pair never scored keeps its order.
+_DECIDED: Final = """
+SELECT count(*) FROM link_constraint c
+JOIN decision d ON d.decision_id = c.decision_id AND d.kind IN ('clerical', 'import') WHERE c.asserted_to IS NULL
+"""
+_LABELS: Final = """
+WITH said AS (
+    SELECT coalesce(p.record_a, c.record_a) AS a, coalesce(p.record_b, c.record_b) AS b, c.kind = 'must' AS is_match
+    FROM link_constraint c
+    JOIN decision d ON d.decision_id = c.decision_id AND d.kind IN ('clerical', 'import')
+    LEFT JOIN scored_pair p ON least(p.record_a, p.record_b) = c.record_a
+        AND greatest(p.record_a, p.record_b) = c.record_b
+    WHERE c.asserted_to IS NULL
+)
+SELECT DISTINCT x.namespace AS left_source, x.source_id AS left_id, y.namespace AS right_source,
+       y.source_id AS right_id, is_match
+FROM said JOIN source_key x ON x.key = a JOIN source_key y ON y.key = b
+ORDER BY ALL
+"""
 
 
 @dataclass(frozen=True)
@@ -227,12 +246,13 @@ def _settle(store: Store, pairs: pl.DataFrame, reviewer: Reviewer, needed: int) 
 
 
 def labels(store: Store) -> pl.DataFrame:
-    """Return the pairs that reviewers decided, as labels to train on: ``record_a, record_b, is_match``."""
-    return store.frame(
-        "SELECT DISTINCT c.record_a, c.record_b, c.kind = 'must' AS is_match FROM link_constraint c "
-        "JOIN decision d ON d.decision_id = c.decision_id AND d.kind IN ('clerical', 'import') "
-        "WHERE c.asserted_to IS NULL ORDER BY c.record_a, c.record_b"
-    )
+    """Return the pairs that persons decided, as labels to train on.
+
+    Returns:
+        ``left_source, left_id, right_source, right_id, is_match``, the anchor's side left. Ids are the sources' own,
+        so that they name rows of the sources' files; whoever holds them can tell the children.
+    """
+    return store.frame(_LABELS)
 
 
 @dataclass(frozen=True)
@@ -271,7 +291,7 @@ def backlog(store: Store) -> Backlog:
         started=waiting.filter(pl.col("answers") > 0).height,
         disputed=waiting.filter("is_disputed").height,
         contradicted=int(contradicted),
-        decided=labels(store).height,
+        decided=int(store.value(_DECIDED)),
         answers=said.height,
         unblinded=said.filter(~pl.col("is_blind")).height,
     )

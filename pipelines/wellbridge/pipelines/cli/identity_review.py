@@ -26,6 +26,8 @@ _WHY: Final = ("written", "moved", "renamed", "sibling", "namesake", "known", "t
 def _reviewer_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--reviewer",
+        "--by",
+        "reviewer",
         default=getpass.getuser,
         show_default="this account",
         metavar="NAME",
@@ -218,7 +220,7 @@ def status_command(project: Path, as_json: bool) -> Exit:
 @json_option
 @command
 def labels_command(file: Path, project: Path, as_json: bool) -> Exit:
-    """Write the pairs that reviewers decided, for identity train --labels."""
+    """Write the pairs that persons decided as CSV, for identity train --labels. It holds ids of children."""
     from wellbridge.pipelines.reviewing import write_labels
 
     count = write_labels(load_site(project), file)
