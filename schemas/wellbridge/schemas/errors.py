@@ -222,7 +222,7 @@ ADVICE: Final[dict[str, Advice]] = {
     "WB-E-072": Advice(
         "Who has not destroyed what an earlier agreement gave, or has disclosed it further, receives nothing new "
         "(34 CFR 99.35(b)(2), 20 USC 1232g(b)(4)(B)).",
-        "Ask the recipient to attest destruction, write the day as destroyed_on into that agreement, then build again",
+        "Have destruction attested by a document: wellbridge policy attest AGREEMENT DOCUMENT --on DAY; build again",
     ),
     "WB-E-073": Advice(
         "What the rules do not cover is not shown to be safe, so nobody can prove that every rule was kept.",

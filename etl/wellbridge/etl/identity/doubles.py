@@ -13,7 +13,7 @@ import polars as pl
 
 from wellbridge.etl.identity.decide import DECIDED, Limits, Source, odds_bits, prior_bits
 
-_UNSCORED_BITS: Final = -6.0  # blocking looked for the pair and found nothing in common
+_UNSCORED_BITS: Final = -1.0  # blocking did not look at the pair, which says little against it
 _MOST_BITS: Final = 10.0  # no single pair outvotes many
 
 

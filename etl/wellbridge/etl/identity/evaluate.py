@@ -86,7 +86,9 @@ def judge(
         "links": links.height,
         "wrong_links": int((~links["is_true"]).sum()),
         **_rates(int(links["is_true"].sum()), links.height, true.height),
-        "one_to_one": _rates(int(best["is_true"].sum()), best.height, true.height),
+        "one_to_one": None
+        if matched.left is matched.right
+        else _rates(int(best["is_true"].sum()), best.height, true.height),
         "collisions": _collisions(links, matched),
         "review": {
             "pairs": asked.height,

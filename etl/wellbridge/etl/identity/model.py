@@ -29,6 +29,10 @@ M_FLOOR: Final = (
     0.002  # no level is rarer than this among true pairs: a wrong sex happens (linkage.md 4.1 (3))
 )
 U_FLOOR: Final = 1e-9
+GUARDS: Final = (
+    "first_name",
+    "twin",
+)  # children's; where homes are not compared there are no siblings to guard
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class Model:
         needs: each a list of columns of which one must be filled, for a link without a person.
         limits: where a weight becomes a link or a question.
         born: first and last birth date that are believed.
+        guards: of ``GUARDS``, those that are asked.
         about: where it comes from: made (date), reviewer, trained_on, method.
     """
 
@@ -84,6 +89,7 @@ class Model:
     needs: tuple[tuple[str, ...], ...]
     limits: Limits
     born: tuple[date, date]
+    guards: tuple[str, ...] = GUARDS
     about: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -102,6 +108,7 @@ class Model:
             "about": dict(self.about),
             "born": [day.isoformat() for day in self.born],
             "limits": {name: getattr(self.limits, name) for name in Limits.__dataclass_fields__},
+            "guards": list(self.guards),
             "needs": [list(one) for one in self.needs],
             "blocking": [list(one) for one in self.blocking],
             "comparisons": [
@@ -189,6 +196,7 @@ def _read(text: str, where: str) -> Model:
             needs=tuple(tuple(_named(name) for name in one) for one in found["needs"]),
             limits=Limits(**{name: float(value) for name, value in found["limits"].items()}),
             born=(date.fromisoformat(found["born"][0]), date.fromisoformat(found["born"][1])),
+            guards=tuple(guard for guard in GUARDS if guard in found["guards"]),
             about={str(name): str(value) for name, value in found["about"].items()},
         )
         is_whole = model.sha256 == claimed and model.content == found

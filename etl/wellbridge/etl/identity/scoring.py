@@ -134,11 +134,9 @@ def _load(
         ]
     ).with_row_index("n")
     known = pl.Series(list(nicknames()))
-    is_enough = pl.all_horizontal(
-        pl.any_horizontal(pl.col(name).is_not_null() for name in any_of) for any_of in model.needs
-    )
+    filled = [pl.any_horizontal(pl.col(name).is_not_null() for name in any_of) for any_of in model.needs]
     records = records.with_columns(
-        is_enough=is_enough if model.needs else pl.lit(True),
+        is_enough=pl.all_horizontal(pl.lit(True), *filled),
         is_known=pl.col("first_names").list.first().is_in(known.implode()).fill_null(False),
     )
     connection.register("given", (records if keep_id else records.drop("record_id")).to_arrow())
@@ -180,8 +178,10 @@ def _score_sql(model: Model, size: int) -> str:
         weight=_weight_sql(model),
         places=", ".join(place.values()),
         home=f"{home} IN {HOME_SHARED}" if home else "false",
-        agrees=agrees if first else "true",
-        twin=_twin_sql(first, birth, home) if first and birth and home else "false",
+        agrees=agrees if first and "first_name" in model.guards else "true",
+        twin=_twin_sql(first, birth, home)
+        if first and birth and home and "twin" in model.guards
+        else "false",
         digits=", ".join(
             f"({one.case})::UTINYINT AS d{number}" for number, one in enumerate(model.comparisons)
         ),
@@ -195,8 +195,10 @@ def _score_sql(model: Model, size: int) -> str:
 def _weight_sql(model: Model) -> str:
     sums = []
     for place, one in enumerate(model.compared):
-        whens = " ".join(f"WHEN {digit} THEN {weight.bits!r}" for digit, weight in enumerate(one.weights, 1))
-        sums.append(f"CASE d{place} {whens} ELSE 0.0 END")
+        whens = " ".join(
+            f"WHEN {digit} THEN {weight.bits:.9e}" for digit, weight in enumerate(one.weights, 1)
+        )
+        sums.append(f"CASE d{place} {whens} ELSE 0e0 END")
     return f"({' + '.join(sums)})::DOUBLE"
 
 

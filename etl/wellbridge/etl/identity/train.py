@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from wellbridge.etl.identity.comparisons import BIRTH_DATE, FIRST_NAME, HOME, SEX, Comparison
 from wellbridge.etl.identity.decide import Limits
-from wellbridge.etl.identity.model import M_FLOOR, Compared, Model, Weight
+from wellbridge.etl.identity.model import GUARDS, M_FLOOR, Compared, Model, Weight
 from wellbridge.etl.identity.scoring import compare
 from wellbridge.schemas.errors import ContractError
 
-SAMPLE: Final = 3_000_000  # random pairs for u
+SAMPLE: Final = 600_000  # random pairs for u
 _HOMES: Final = (("address_key",), ("phone",))
 _STEPS: Final = 200
 _CLOSE: Final = 1e-6
@@ -64,6 +64,7 @@ def untrained(
     needs: Sequence[Sequence[str]] = CHILDREN_NEEDS,
     born: tuple[date, date] = (date(1990, 1, 1), date(2079, 12, 31)),
     limits: Limits | None = None,
+    guards: Sequence[str] = GUARDS,
 ) -> Model:
     """Return a model without knowledge: every weight is 0. Default: the comparisons of children."""
     return Model(
@@ -74,6 +75,7 @@ def untrained(
         needs=tuple(tuple(one) for one in needs),
         limits=limits or Limits(),
         born=born,
+        guards=tuple(guards),
     )
 
 
@@ -97,7 +99,7 @@ def train_by_labels(
     if seen["pairs"].sum() < 50:
         raise ContractError("WB-E-100", "There are fewer than 50 labelled pairs of one child.", "labels")
     m = [_shares(seen, place, one) for place, one in enumerate(blank.comparisons)]
-    return _with_weights(left, right, blank, m, seed)
+    return _with_weights(left, right, blank, m, _by_chance(left, right, blank, seed))
 
 
 def train_unsupervised(
@@ -113,22 +115,18 @@ def train_unsupervised(
         tight: blocks in which most pairs are one child.
         seed: of the sample for u.
     """
-    u = _others(left, right, blank, [np.ones(len(one.levels)) for one in blank.comparisons], seed)
+    u = _by_chance(left, right, blank, seed)
     sums = [np.zeros(len(one.levels)) for one in blank.comparisons]
-    size = max(left.height, right.height)
     for block in tight:
         free = [place for place, one in enumerate(blank.comparisons) if not _looks_at(one, block)]
         seen = compare(left, right, replace(blank, blocking=(tuple(block),)))
         if not free or not seen.height:
             continue
-        expected = [
-            np.array([(w.u if w.others is None else w.others / size) or 1e-9 for w in u[p]]) for p in free
-        ]
-        for place, m in zip(free, _maximised(seen, free, expected), strict=True):
+        for place, m in zip(free, _maximised(seen, free, [u[place] for place in free]), strict=True):
             sums[place] += m * float(seen["pairs"].sum())
     if any(one.sum() == 0 for one in sums):
         raise ContractError("WB-E-100", "A comparison has no tight block to be learnt in.", "blocks")
-    return _with_weights(left, right, blank, [one / one.sum() for one in sums], seed)
+    return _with_weights(left, right, blank, [one / one.sum() for one in sums], u)
 
 
 def _looks_at(one: Comparison, block: Sequence[str]) -> bool:
@@ -174,54 +172,39 @@ def _shares(seen: pl.DataFrame, place: int, one: Comparison) -> Shares:
     return shares
 
 
-def _with_weights(left: pl.DataFrame, right: pl.DataFrame, blank: Model, m: list[Shares], seed: int) -> Model:
-    floored = [np.maximum(one, M_FLOOR) / np.maximum(one, M_FLOOR).sum() for one in m]
-    u = _others(left, right, blank, floored, seed)
-    compared = tuple(
-        Compared(
-            one,
-            tuple(
-                replace(weight, m=round(float(share), 6))
-                for share, weight in zip(shares, weights, strict=True)
-            ),
-        )
-        for one, shares, weights in zip(blank.comparisons, floored, u, strict=True)
-    )
-    return replace(blank, compared=compared)
+def _with_weights(
+    left: pl.DataFrame, right: pl.DataFrame, blank: Model, m: list[Shares], u: list[Shares]
+) -> Model:
+    """Return the model with these shares; for levels of one home, other children of the home are counted."""
+    homes = None
+    compared = []
+    for place, one in enumerate(blank.comparisons):
+        true = np.maximum(m[place], M_FLOOR) / np.maximum(m[place], M_FLOOR).sum()
+        weights = [Weight(round(float(a), 6), float(f"{b:.6g}")) for a, b in zip(true, u[place], strict=True)]
+        if any(level.is_home for level in one.levels):
+            homes = compare(left, right, replace(blank, blocking=_HOMES)) if homes is None else homes
+            others = _at_home(homes, place, one, true * blank.limits.share, min(left.height, right.height))
+            for number, count in others.items():
+                weights[number] = replace(weights[number], u=None, others=round(count, 6))
+        compared.append(Compared(one, tuple(weights)))
+    return replace(blank, compared=tuple(compared))
 
 
-def _others(
-    left: pl.DataFrame, right: pl.DataFrame, blank: Model, m: list[Shares], seed: int
-) -> list[list[Weight]]:
-    """Return u, or ``others`` for levels of one home, of every level."""
+def _by_chance(left: pl.DataFrame, right: pl.DataFrame, blank: Model, seed: int) -> list[Shares]:
+    """Return u of every level: counted where it is an equality, else from pairs drawn at random."""
     rng = np.random.default_rng(seed)
     sample = pl.DataFrame(
         {"record_a": left["record_id"].gather(rng.integers(0, left.height, SAMPLE)),
          "record_b": right["record_id"].gather(rng.integers(0, right.height, SAMPLE))}
     )  # fmt: skip
     seen = compare(left, right, blank, sample.filter(pl.col("record_a") != pl.col("record_b")))
-    at_home = None
     found = []
     for place, one in enumerate(blank.comparisons):
         u = np.maximum(_shares(seen, place, one), 0.5 / SAMPLE)
         for number, level in enumerate(one.levels):
             if level.counted:
                 u[number] = _counted(left, right, level.counted)
-        others: dict[int, float] = {}
-        if any(level.is_home for level in one.levels):
-            if at_home is None:
-                at_home = compare(left, right, replace(blank, blocking=_HOMES))
-            others = _at_home(
-                at_home, place, one, m[place] * blank.limits.share, min(left.height, right.height)
-            )
-        found.append(
-            [
-                Weight(1.0, None, round(others[number], 6))
-                if number in others
-                else Weight(1.0, float(f"{u[number]:.6g}"))
-                for number in range(len(one.levels))
-            ]
-        )
+        found.append(u)
     return found
 
 
