@@ -24,9 +24,10 @@ KEYS: Final[dict[str, str]] = {
     "zip_area": "zip_code[1:3]",
     "last_part": "unnest(last_names)",
     "first_part": "first_names[1]",
+    "any_name": "unnest(list_distinct(list_concat(first_names, last_names, nickname_roots)))",
     "both_names": "array_to_string(list_sort(list_concat(first_names, last_names)), ' ')",
 }
-"""A record with several last names has a ``last_part`` for each; ``both_names`` is the same when they are exchanged."""
+"""A record has a ``last_part`` and an ``any_name`` for each of its names; so exchanged names are found."""
 
 
 def used_columns(rules: Sequence[Sequence[str]], columns: Sequence[str]) -> list[str]:

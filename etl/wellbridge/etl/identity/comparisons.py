@@ -66,12 +66,15 @@ def _either_is_null(column: str) -> str:
 
 
 _ONE_TYPO: Final = "(least(length({0}_l), length({0}_r)) >= 3 AND damerau_levenshtein({0}_l, {0}_r) <= 1)"
-_IS_SWAPPED: Final = "(first_name_l = last_name_r AND last_name_l = first_name_r)"
+_IS_SWAPPED: Final = (  # each first name stands among the other's last names
+    "(list_contains(last_names_r, first_names_l[1]) AND list_contains(last_names_l, first_names_r[1])"
+    " AND first_name_l <> first_name_r)"
+)
 
 # The first name is the evidence that tells brothers and sisters apart.
 FIRST_NAME: Final = Comparison(
     "first_name",
-    ("first_name", "first_names", "nickname_roots", "last_name"),
+    ("first_name", "first_names", "nickname_roots", "last_names"),
     _either_is_null("first_name"),
     (
         Level("disagree: Jaro-Winkler under .7"),
@@ -133,7 +136,7 @@ _SAME_PLACE: Final = (
 )
 HOME: Final = Comparison(
     "home",
-    ("last_name", "last_compact", "last_names", "first_name", "address_key", "phone", "zip_code"),
+    ("last_name", "last_compact", "last_names", "first_name", "first_names", "address_key", "phone", "zip_code"),
     f"({_either_is_null('last_compact')} AND {_either_is_null('address_key')} AND {_either_is_null('phone')})",
     (
         Level("nothing in common"),

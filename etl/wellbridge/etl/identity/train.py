@@ -31,13 +31,13 @@ _CLOSE: Final = 1e-6
 Shares = NDArray[np.float64]
 
 CHILDREN_BLOCKING: Final = (
-    ("birth_date", "last_part"),
-    ("birth_date", "first_name"),
-    ("birth_date", "both_names"),
+    ("birth_date", "any_name"),
     ("birth_date", "first_start"),
     ("birth_date", "first_end"),
     ("address_key", "first_initial"),
+    ("address_key", "last_start"),
     ("phone", "first_initial"),
+    ("phone", "last_start"),
     ("first_name", "last_compact", "birth_year"),
     ("first_name", "last_compact", "birth_day"),
     ("student_number",),
