@@ -17,10 +17,11 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from etl.identity.review_queue import add_pairs, add_records, ids
+from etl.identity.review_queue import add_pairs, add_records, add_subjects, ids
 from pipelines.answer import Answer
 from wellbridge.etl.identity import review as queue
 from wellbridge.etl.identity.cards import FIELDS, Card
+from wellbridge.etl.identity.step import link
 from wellbridge.etl.lock import run_lock
 from wellbridge.etl.store import open_store
 from wellbridge.etl.vault import VAULT, Vault
@@ -33,6 +34,12 @@ from wellbridge.pipelines.site import Site, init_site
 CANARY = "Zyxquivera"  # in every record, and in no message, ledger or file that is not a sheet
 FORMULA = "=HYPERLINK(1)"
 QUESTIONS = 4
+CHILDREN = (
+    ("Renée", "RENEE", "Morel"),
+    ("Óscar", "OSCAR", "Fenn"),
+    ("Inés", "INES", "Galt"),
+    ("José", "JOSE", "Hobbs"),
+)
 
 
 def run(*arguments: object) -> Answer:
@@ -53,25 +60,31 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 def made(folder: Path) -> Site:
-    """Make a site whose queue holds questions."""
+    """Make a site whose queue holds questions: a clinic knows children by name alone, their birth dates a bit wrong."""
     site = init_site(folder)
     names = ids(2 * QUESTIONS)
     anchors, others = names[:QUESTIONS], names[QUESTIONS:]
     with run_lock(site.lock), open_stores(site, "test") as (warehouse, store):
         write_event(warehouse, "test", "test", "")
-        add_records(store, dict.fromkeys(anchors, "student") | dict.fromkeys(others, "clinic/patient"))
-        add_pairs(store, list(zip(anchors, others, strict=True)))
-        Vault(store, seals_of(site)).set_traits(traits(anchors, others))
+        vault = Vault(store, seals_of(site))
+        add_subjects(store, dict.fromkeys(anchors, "student") | dict.fromkeys(others, "clinic/patient"))
+        vault.set_traits(traits(anchors, others))
+        link(vault, "test")
+        assert store.value("SELECT count(*) FROM scored_pair WHERE outcome = 'review'") == QUESTIONS
     return site
 
 
 def traits(anchors: list[str], others: list[str]) -> pl.DataFrame:
-    common = {"last_name": CANARY, "phone": "392-555-0100", "version": "1"}
-    rows = [{"subject_key": one, "first_name": "Renée", "birth_date": "2015-03-01", "address": FORMULA, **common}
-            for one in anchors]  # fmt: skip
-    rows += [{"subject_key": one, "first_name": "RENEE", "birth_date": "2015-03-11", "address": None, **common}
-             for one in others]  # fmt: skip
-    return pl.DataFrame(rows)
+    rows = []
+    for number, (anchor, other) in enumerate(zip(anchors, others, strict=True)):
+        first, other_first, last = CHILDREN[number]
+        home = {"address": FORMULA, "phone": f"392-555-010{number}"}
+        known = {"subject_key": anchor, "first_name": first, "birth_date": f"201{number}-03-01", **home}
+        told = {"subject_key": other, "first_name": other_first, "birth_date": f"201{number}-03-11"}
+        rows += [
+            {**dict.fromkeys(home), **record, "last_name": f"{CANARY} {last}"} for record in (known, told)
+        ]
+    return pl.DataFrame(rows).with_columns(version=pl.lit("1"))
 
 
 def two_reviewers(site: Site) -> None:
@@ -151,7 +164,7 @@ def test_as_json_a_question_says_how_fields_compare_and_no_value(site: Site) -> 
         "Last name": "same",
         "Birth date": "differs",
         "Address": "missing",
-        "Telephone": "same",
+        "Telephone": "missing",
     }
     assert question["score"] is None
     assert CANARY not in answer.stdout
@@ -346,7 +359,7 @@ def test_the_ledger_counts_sheets_and_answers_and_names_nobody(site: Site) -> No
     with open_store(site.warehouse, VAULT, read_only=True) as warehouse:
         events = warehouse.frame("SELECT action, detail FROM ledger_event ORDER BY seq").rows()
     actions = [action for action, _ in events]
-    assert actions[-2:] == ["identity.review.export", "identity.review"]
+    assert actions[-3:] == ["identity.review.export", "identity.review", "run"]
     assert not [detail for _, detail in events if CANARY in (detail or "") or "ana" in (detail or "")]
 
 

@@ -2,7 +2,8 @@
 
 What a sheet shows are names of children. Its file is readable by its owner alone, lies in the site's private state
 folder unless told otherwise, never among reports or releases, and is deleted when its answers come in or its last day
-is over. Every sheet and every answer is an event of the ledger, by counts alone.
+is over. Answers are taken as every change to who is who is, in a night of their own. Every sheet and every taking of
+answers is an event of the ledger, by counts alone.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from wellbridge.etl.identity.sheet import Desk, Sheet, as_csv
 from wellbridge.etl.landing import write_private
 from wellbridge.etl.lock import run_lock
 from wellbridge.etl.store import Store, open_store
-from wellbridge.etl.vault import VAULT
+from wellbridge.etl.vault import VAULT, Vault
+from wellbridge.pipelines.nightly.identity_change import change_identity
 from wellbridge.pipelines.nightly.stores import open_stores, seals_of, vault_in_force, write_event
 from wellbridge.pipelines.report.review_sheet import render_review_sheet
 from wellbridge.pipelines.site import Site
@@ -30,6 +32,7 @@ from wellbridge.privacy.seal import read_key
 from wellbridge.schemas.errors import ConfigurationError, PrivacyError
 
 FORMATS: Final = ("html", "csv")
+_ANSWERS: Final = "identity.review"
 _FOLDER: Final = "review"
 _NAME_DIGITS: Final = 10
 
@@ -62,19 +65,20 @@ def decide(site: Site, question: str, outcome: str, why: str, reviewer: str) -> 
     Raises:
         ConfigurationError: WB-E-095 when this reviewer is not asked it, or not any more.
     """
-    change = uuid.uuid4().hex
-    with run_lock(site.lock), open_stores(site, change) as (warehouse, vault):
-        desk = Desk(read_key(site.key))
-        open_ones = questions(vault, reviewer)
+    desk = Desk(read_key(site.key))
+
+    def answered(vault: Vault, run_id: str) -> tuple[Taken, str]:
+        open_ones = questions(vault.store, reviewer)
         for is_blind in (True, False):
             found = desk.named(open_ones, reviewer, is_blind=is_blind).filter(pl.col("question") == question)
             if found.height:
-                break
-        else:
-            raise ConfigurationError("WB-E-095", "The question is not asked, or not any more.", "question")
-        said = [Answer(found["record_a"][0], found["record_b"][0], outcome, why)]
-        by = Reviewer(reviewer, is_blind=is_blind, run_id=change)
-        return _take(site, warehouse, vault, said, by)
+                said = [Answer(found["record_a"][0], found["record_b"][0], outcome, why)]
+                by = Reviewer(reviewer, is_blind=is_blind, run_id=run_id)
+                return _take(site, vault, said, by)
+        raise ConfigurationError("WB-E-095", "The question is not asked, or not any more.", "question")
+
+    taken: Taken = change_identity(site, _ANSWERS, answered)
+    return taken
 
 
 def export(
@@ -125,24 +129,24 @@ def take_in(site: Site, path: Path) -> tuple[Taken, int]:
     Raises:
         SourceError: WB-E-096 when the file was altered or is no sheet of this site, WB-E-097 when it is too late.
     """
-    change = uuid.uuid4().hex
     desk = Desk(read_key(site.key))
     returned = desk.read(path, today())
     sheet = returned.sheet
-    with run_lock(site.lock), open_stores(site, change) as (warehouse, vault):
-        asked = desk.named(questions(vault, sheet.reviewer), sheet.reviewer, is_blind=sheet.is_blind)
+
+    def answered(vault: Vault, run_id: str) -> tuple[tuple[Taken, int], str]:
+        asked = desk.named(questions(vault.store, sheet.reviewer), sheet.reviewer, is_blind=sheet.is_blind)
         pairs = {name: (a, b) for name, a, b in asked.select("question", "record_a", "record_b").iter_rows()}
-        said = [
-            Answer(pairs[one][0], pairs[one][1], outcome, why)
-            for one, outcome, why in returned.answers
-            if one in pairs
-        ]
-        by = Reviewer(sheet.reviewer, is_blind=sheet.is_blind, kind="import", run_id=change)
-        taken = _take(site, warehouse, vault, said, by)
+        known = [one for one in returned.answers if one[0] in pairs]
+        said = [Answer(*pairs[one], outcome, why) for one, outcome, why in known]
+        by = Reviewer(sheet.reviewer, is_blind=sheet.is_blind, kind="import", run_id=run_id)
+        taken, detail = _take(site, vault, said, by)
+        return (taken, len(returned.answers) - len(said)), detail
+
+    result: tuple[Taken, int] = change_identity(site, _ANSWERS, answered)
     path.unlink()
     for own in _folder(site).glob(f"{_name(sheet.expires, desk.seal(sheet))}.*"):
         own.unlink()
-    return taken, len(returned.answers) - len(said)
+    return result
 
 
 def state(site: Site) -> dict[str, Any]:
@@ -185,11 +189,10 @@ def _asked(site: Site, vault: Store, reviewer: str, limit: int, *, with_score: b
     return desk.named(questions(vault, reviewer).head(limit), reviewer, is_blind=not with_score)
 
 
-def _take(site: Site, warehouse: Store, vault: Store, said: list[Answer], by: Reviewer) -> Taken:
-    taken = take(vault, said, by, site.reviewers)
-    detail = f"{taken.decided} decided · {taken.waiting} waiting · {taken.known} known · {by.kind}"
-    write_event(warehouse, "identity.review", by.run_id, detail)
-    return taken
+def _take(site: Site, vault: Vault, said: list[Answer], by: Reviewer) -> tuple[Taken, str]:
+    """Take answers; return what became of them and the detail of their event: counts alone."""
+    taken = take(vault.store, said, by, site.reviewers)
+    return taken, f"{taken.decided} decided · {taken.waiting} waiting · {taken.known} known · {by.kind}"
 
 
 def _folder(site: Site) -> Path:

@@ -8,12 +8,13 @@ from typing import Any
 
 import polars as pl
 
+from wellbridge.etl.identity import matcher
 from wellbridge.etl.store import Store
 from wellbridge.etl.vault import random_keys
 
 NOW = datetime(2026, 11, 2, 3)
 PAIR = {
-    "tier": "model", "weight": 18.0, "levels": "2311", "shares_home": True, "first_agrees": True, "is_twin_like": False,
+    "tier": "model", "weight": 3.5, "levels": "2311", "shares_home": True, "first_agrees": True, "is_twin_like": False,
     "is_enough": True, "bits": 3.0, "margin": None, "runner_up": None, "outcome": "review", "reason": "band",
     "model_hash": "m1",
 }  # fmt: skip
@@ -22,16 +23,26 @@ _KINDS = {"weight": pl.Float64, "bits": pl.Float64, "margin": pl.Float64, "runne
 
 def add_records(store: Store, records: Mapping[str, str], contents: Mapping[str, int] | None = None) -> None:
     """Add records (id → source) that are decided; their content's digest is 1 unless told otherwise."""
-    seen = {"matcher": "m1", "is_decided": True, "seen_at": NOW, "run_id": "r1"}
+    seen = {"matcher": matcher.version(), "is_decided": True, "seen_at": NOW, "run_id": "r1"}
     rows = [
         {"record_id": one, "source": source, "content": (contents or {}).get(one, 1), **seen}
         for one, source in records.items()
     ]
     store.run("INSERT INTO source_record BY NAME SELECT * FROM rows", rows=pl.DataFrame(rows))
+    add_subjects(store, records)
+
+
+def add_subjects(store: Store, records: Mapping[str, str]) -> None:
+    """Add what the vault knows of records (id → source) before anything was linked."""
+    subjects = [
+        {"subject_key": one, "namespace": source, "own_person_key": one[::-1], "person_key": one[::-1]}
+        for one, source in records.items()
+    ]
     named = [
         {"namespace": source, "source_id": id_of(one), "key": one, "is_known": True}
         for one, source in records.items()
     ]
+    store.run("INSERT INTO subject BY NAME SELECT * FROM subjects", subjects=pl.DataFrame(subjects))
     store.run("INSERT INTO source_key BY NAME SELECT * FROM named", named=pl.DataFrame(named))
 
 

@@ -111,7 +111,7 @@ def _shown(card: Card) -> str:
 def decide_command(
     question: str, outcome: str, why: str, reviewer: str, project: Path, as_json: bool
 ) -> Exit:
-    """Answer a question. It takes effect with the next run; identity undo takes it back."""
+    """Answer a question. Every fact follows at once; identity undo takes it back."""
     from wellbridge.pipelines.reviewing import decide
 
     site = load_site(project)
@@ -129,8 +129,6 @@ def _tell(taken: Taken, as_json: bool, stale: int) -> None:
         click.echo(f"{taken.known:,} were answered by this reviewer before and were not taken.")
     if stale:
         click.echo(f"{stale:,} are about records that have changed, or need no answer any more; not taken.")
-    if taken.decided:
-        click.echo("Links change with the next run.")
 
 
 @review.command("export")
