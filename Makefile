@@ -88,6 +88,7 @@ lock: $(VENV)-lock/bin/uv
 	$(UV) $(ARGS) pyproject.toml -o requirements.lock
 	$(UV) $(ARGS) pyproject.toml --extra dev --constraint requirements.lock -o requirements-dev.lock
 	$(UV) $(ARGS) --group build --constraint requirements-dev.lock -o requirements-build.lock
+	printf 'click\ncryptography\nnumpy\npolars\n' | $(UV) - --constraint requirements.lock -o requirements-encode.lock
 
 $(VENV)-lock/bin/uv:
 	PYTHON="$(PYTHON)" sh scripts/venv.sh $(VENV)-lock

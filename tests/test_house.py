@@ -182,7 +182,7 @@ def test_the_linter_and_the_tests_of_the_readme_are_what_ci_runs() -> None:
 
 
 def test_lock_files_pin_every_version_by_hash_and_name_no_index() -> None:
-    for name in ("requirements.lock", "requirements-dev.lock", "requirements-build.lock"):
+    for name in ("requirements.lock", "requirements-dev.lock", "requirements-build.lock", "requirements-encode.lock"):
         text = (REPO / name).read_text(encoding="utf-8")
         entries = [e for e in re.split(r"\n(?=\S)", text) if e and not e.startswith("#")]
         assert entries

@@ -44,6 +44,26 @@ IDENTITY_COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "Destroy what a record or person says, for good; a tombstone stays.",
     ),
     "review": ("identity_review:review", "Decide doubtful pairs of records: one child or two."),
+    "new-key": (
+        "identity_encoded:new_key_command",
+        "Make the hub's key of one linkage, or with --for the pair key that both sides encode with.",
+    ),
+    "encode": (
+        "identity_encoded:encode_command",
+        "Encode a file's children into a sealed bundle of filters and tokens; no name or date leaves.",
+    ),
+    "link-bundle": (
+        "identity_encoded:link_bundle_command",
+        "Link two bundles, LEFT the roster; then destroy the hub's key and both bundles.",
+    ),
+    "encode-clks": (
+        "identity_encoded:encode_clks_command",
+        "Encode a file by a clkhash schema for partners of CODI or anonlink; neither salted nor sealed.",
+    ),
+    "link-clks": (
+        "identity_encoded:link_clks_command",
+        "Link two files of clks, or CODI's ZIPs schema by schema, one to one.",
+    ),
 }
 
 

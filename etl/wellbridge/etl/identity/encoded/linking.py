@@ -1,0 +1,94 @@
+"""What a hub does with two encoded files: compare, score, find the limit, decide one to one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from wellbridge.etl.identity.decide import CONSTRAINT, Limits, Source, decide, odds_bits, prior_bits
+from wellbridge.etl.identity.encoded.calibration import PRECISION, Calibration, calibrate
+from wellbridge.etl.identity.encoded.matching import compared
+from wellbridge.etl.identity.encoded.profile import Encoded
+from wellbridge.etl.identity.encoded.scorer import Model, built_in, has_twin, scored
+
+LEFT: Final = "left"
+RIGHT: Final = "right"
+_LEAST_BITS: Final = 0.0  # a link is at least as likely right as wrong, whatever the calibration says
+
+
+@dataclass(frozen=True)
+class Linked:
+    """What came of two encoded files.
+
+    Attributes:
+        links: ``left_row, right_row`` (from 1), ``bits``; one to one, sorted by row.
+        outcomes: reason → pairs, of ``decide``.
+        calibration: the limit and what it is expected to cost, where the roster is large enough to tell.
+        limit_bits: least log2 odds of a link: the calibration's, or the usual one where there is none.
+        candidates: pairs that shared a token.
+    """
+
+    links: pl.DataFrame
+    outcomes: dict[str, int]
+    calibration: Calibration
+    limit_bits: float
+    candidates: int
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the limit was found from these two files."""
+        return self.calibration.links > 0
+
+
+def link(
+    left: Encoded, right: Encoded, *, model: Model | None = None, precision: float = PRECISION
+) -> Linked:
+    """Link two encoded files that each hold a child once.
+
+    Args:
+        left: the roster: its look-alikes tell where the limit lies.
+        right: the partner's.
+        model: weights; the built-in ones where none are given.
+        precision: share of links that must be right.
+    """
+    model = model or built_in()
+    limits = Limits()
+    names = tuple(_names(side, len(records)) for side, records in ((LEFT, left), (RIGHT, right)))
+    inside = [compared(records, records, within=True) for records in (left, right)]
+    twins = has_twin(inside[0], len(left)), has_twin(inside[1], len(right))
+    across = compared(left, right)
+    pairs = scored(across, model, (names[0], names[1]), (LEFT, RIGHT), twins)
+    alike = scored(inside[0], model, (names[0], names[0]), (LEFT, LEFT), (twins[0], twins[0]))
+    size = len(left), len(right)
+    found = calibrate(
+        _open(pairs, limits, size), _open(alike, limits, size), *size, precision=precision, least=_LEAST_BITS
+    )
+    bits = found.bits if found.links else odds_bits(limits.auto)
+    decided = decide(
+        pairs,
+        pl.DataFrame(schema=CONSTRAINT),
+        [Source(LEFT, size[0]), Source(RIGHT, size[1])],
+        Limits(auto=1 / (1 + 2**-bits)),
+    )
+    outcomes = dict(decided.group_by("outcome").len().sort("outcome").iter_rows())
+    row = {
+        side: pl.col(f"record_{end}").str.slice(1).cast(pl.Int64) for side, end in ((LEFT, "a"), (RIGHT, "b"))
+    }
+    links = decided.filter(pl.col("outcome") == "link").select(
+        row[LEFT].alias("left_row"), row[RIGHT].alias("right_row"), pl.col("bits").round(1)
+    )
+    return Linked(links.sort("left_row"), outcomes, found, bits, len(across))
+
+
+def _names(side: str, count: int) -> pl.Series:
+    return pl.select(pl.concat_str(pl.lit(side[0]), pl.int_range(1, count + 1).cast(pl.String))).to_series()
+
+
+def _open(pairs: pl.DataFrame, limits: Limits, size: tuple[int, int]) -> pl.DataFrame:
+    """Return the pairs that no guard forbids, with the prior in their bits, as ``decide`` adds it."""
+    home, others = prior_bits(limits.share, 1, 1), prior_bits(limits.share, *size)
+    prior = pl.when("shares_home").then(home).otherwise(others)
+    allowed = pairs.filter("first_agrees", ~pl.col("is_twin_like"), "is_enough")
+    return allowed.select("record_a", "record_b", (pl.col("weight") + prior).alias("bits"))

@@ -1,0 +1,418 @@
+"""``wellbridge identity new-key``, ``encode``, ``link-bundle``, ``encode-clks``, ``link-clks``: linking by codes alone.
+
+``encode`` runs at a partner's, with what `requirements-encode.lock` installs and nothing more.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from wellbridge.pipelines.cli.output import command, document, json_option, show_json, table
+from wellbridge.schemas.errors import ConfigurationError, Exit
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from wellbridge.etl.identity.encoded.linking import Linked
+
+_FILE: Final = click.Path(path_type=Path, dir_okay=False)
+
+agreement_option = click.option(
+    "--agreement", required=True, metavar="ID", help="The agreement that it is for."
+)
+epoch_option = click.option(
+    "--epoch", required=True, type=click.IntRange(1), help="Counts up whenever the keys change."
+)
+out_option = click.option("--out", required=True, type=_FILE, help="Where the result is written.")
+
+
+@click.command("new-key")
+@click.argument("file", type=_FILE)
+@click.option(
+    "--for", "hub", type=_FILE, metavar="HUB.pub", help="Make the pair key for the hub with this public key."
+)
+@json_option
+@command
+def new_key_command(file: Path, hub: Path | None, as_json: bool) -> Exit:
+    """Make the hub's key of one linkage, or with --for the pair key that both sides encode with."""
+    from wellbridge.etl.identity.encoded.keys import new_hub_key, new_pair_key
+
+    written = [file]
+    if hub is None:
+        written.append(new_hub_key(file))
+    else:
+        new_pair_key(file, hub)
+    if as_json:
+        show_json(document(Exit.DONE, written=[str(one) for one in written]))
+    else:
+        click.echo("\n".join(f"written: {one}" for one in written))
+    return Exit.DONE
+
+
+@click.command("encode")
+@click.argument("file", type=_FILE)
+@click.option("--key", required=True, type=_FILE, help="The pair key, as the hub gave it.")
+@agreement_option
+@epoch_option
+@click.option(
+    "--out",
+    required=True,
+    type=_FILE,
+    help="Where the bundle is written; NAME.rows.csv beside it stays here.",
+)
+@click.option(
+    "--column", "columns", multiple=True, metavar="TRAIT=COLUMN", help="The file's own name of a trait."
+)
+@click.option(
+    "--dummies",
+    type=click.FloatRange(0, 0.5),
+    default=0.0,
+    show_default=True,
+    help="Share of all that leaves that is made up, so that nobody can tell who is in the file.",
+)
+@json_option
+@command
+def encode_command(
+    file: Path,
+    key: Path,
+    agreement: str,
+    epoch: int,
+    out: Path,
+    columns: tuple[str, ...],
+    dummies: float,
+    as_json: bool,
+) -> Exit:
+    """Encode a file's children into a sealed bundle of filters and tokens; no name or date leaves.
+
+    Every child once. Records with too little to be linked are left out and counted.
+    """
+    from dataclasses import asdict
+
+    from wellbridge.etl.identity.encoded.bundle import write_bundle
+    from wellbridge.etl.identity.encoded.keys import read_pair_key
+    from wellbridge.etl.identity.encoded.partner import prepare
+    from wellbridge.privacy.records.files import read_records
+
+    rows = out.with_name(f"{out.name}.rows.csv")
+    _new(out, rows)
+    keys = read_pair_key(key, agreement, epoch)
+    prepared = prepare(read_records(file).frame, keys.of, columns=_columns(columns), dummies=dummies)
+    _write_private(prepared.rows, rows)
+    manifest = write_bundle(out, prepared.records, keys)
+    facts = {
+        "file": file.name,
+        "read": prepared.read,
+        "encoded": prepared.read - sum(prepared.left_out.values()),
+        "left_out": prepared.left_out,
+        "dummies": prepared.dummies,
+        "bundle": str(out),
+        "rows": str(rows),
+    }
+    if as_json:
+        show_json(
+            document(Exit.DONE, **facts, manifest=asdict(manifest), cpu_s=round(time.process_time(), 3))
+        )
+    else:
+        left = "".join(f"\n  left out, {why}: {count:,}" for why, count in prepared.left_out.items())
+        click.echo(
+            f"{out}: {facts['encoded']:,} of {prepared.read:,} records, {prepared.dummies:,} made up{left}\n"
+            f"Send the bundle; keep {rows}, which says whose rows they are."
+        )
+    return Exit.DONE
+
+
+def _columns(said: tuple[str, ...]) -> dict[str, str]:
+    from wellbridge.etl.identity.standard import RECORD
+
+    found = dict(text.partition("=")[::2] for text in said)
+    unknown = [name for name, column in found.items() if name not in RECORD or not column]
+    if unknown:
+        raise ConfigurationError(
+            "WB-E-015",
+            "A trait is not known, or its column is not said.",
+            "--column",
+            todo=f"TRAIT=COLUMN, a trait being one of {', '.join(RECORD)}",
+        )
+    return found
+
+
+def _write_private(frame: pl.DataFrame, path: Path) -> None:
+    """Write a new CSV that its owner alone may read."""
+    import os
+
+    from wellbridge.privacy.seal import private_file
+    from wellbridge.schemas.errors import StoreError
+
+    done = False
+    try:
+        with private_file(path) as file:
+            frame.write_csv(file)
+            file.flush()
+            os.fsync(file.fileno())
+        done = True
+    except OSError:
+        done = False
+    if not done:
+        raise StoreError(
+            "WB-E-050",
+            "The result cannot be written: the folder is missing or closed, or has no room.",
+            f"file {path.name}",
+            todo="Name a new file in a folder that exists and may be written to",
+        )
+
+
+def _new(*paths: Path) -> None:
+    """Refuse to write over a file: it may be a bundle, or the only word on whose rows are whose."""
+    there = [path.name for path in paths if path.exists()]
+    if there:
+        raise ConfigurationError(
+            "WB-E-011",
+            "A file of this name exists already.",
+            f"--out · {', '.join(there)}",
+            todo="Name a new file, or remove the old ones",
+        )
+
+
+@click.command("link-bundle")
+@click.argument("left", type=_FILE)
+@click.argument("right", type=_FILE)
+@click.option(
+    "--key", required=True, type=_FILE, help="The hub's key; it is destroyed when the links are written."
+)
+@agreement_option
+@epoch_option
+@out_option
+@click.option(
+    "--precision",
+    type=click.FloatRange(0.5, 1, max_open=True),
+    default=0.999,
+    show_default=True,
+    help="Share of links that must be right, by the look-alikes within LEFT.",
+)
+@click.option("--left-rows", type=_FILE, help="LEFT's own .rows.csv, where it is here.")
+@click.option("--right-rows", type=_FILE, help="RIGHT's own .rows.csv, where it is here.")
+@click.option(
+    "--truth", type=_FILE, help="To evaluate: a file of true pairs, columns left and right, as record ids."
+)
+@json_option
+@command
+def link_bundle_command(
+    left: Path,
+    right: Path,
+    key: Path,
+    agreement: str,
+    epoch: int,
+    out: Path,
+    precision: float,
+    left_rows: Path | None,
+    right_rows: Path | None,
+    truth: Path | None,
+    as_json: bool,
+) -> Exit:
+    """Link two bundles, LEFT the roster; then destroy the hub's key and both bundles.
+
+    A bundle that was made for another linkage is refused before anything of it is opened. The links are pairs of
+    rows; who they are only the owners' own .rows.csv tell.
+    """
+    from wellbridge.etl.identity.encoded.bundle import check_manifest, open_bundle, read_manifest
+    from wellbridge.etl.identity.encoded.keys import destroy, read_hub_key
+    from wellbridge.etl.identity.encoded.linking import link
+    from wellbridge.etl.identity.encoded.scorer import built_in
+
+    rows = {"left": left_rows, "right": right_rows}
+    if truth is not None and None in rows.values():
+        raise ConfigurationError(
+            "WB-E-011",
+            "True pairs are record ids, so both files of rows are needed.",
+            "--truth",
+            todo="Add --left-rows and --right-rows",
+        )
+    _new(out)
+    private = read_hub_key(key)
+    manifests = [read_manifest(path) for path in (left, right)]
+    for path, manifest in zip((left, right), manifests, strict=True):
+        check_manifest(manifest, path, agreement=agreement, epoch=epoch, key_check=manifests[0].key_check)
+    records = [open_bundle(path, one, private) for path, one in zip((left, right), manifests, strict=True)]
+    found = link(records[0], records[1], precision=precision)
+    known = _with_ids(found.links, rows)
+    scores = None if truth is None else _scores(known, truth)
+    _write_private(known, out)
+    for path in (key, left, right):
+        destroy(path)
+    facts: dict[str, Any] = {
+        "left": manifests[0].records,
+        "right": manifests[1].records,
+        "candidates": found.candidates,
+        "links": found.links.height,
+        **_expected(found),
+        "model": built_in().name,
+        "model_sha256": built_in().sha256,
+        "destroyed": [path.name for path in (key, left, right)],
+        "out": str(out),
+        "evaluation": scores,
+    }
+    if as_json:
+        show_json(document(Exit.DONE, **facts, cpu_s=round(time.process_time(), 3)))
+    else:
+        click.echo(_summary(facts))
+    return Exit.DONE
+
+
+def _expected(found: Linked) -> dict[str, Any]:
+    return {
+        "pairs": found.outcomes,
+        "limit_bits": round(found.limit_bits, 2),
+        "is_calibrated": found.is_calibrated,
+        "expected_false": round(found.calibration.false, 1) if found.is_calibrated else None,
+    }
+
+
+def _summary(facts: dict[str, Any]) -> str:
+    expected = (
+        f"of them expected to be wrong: {facts['expected_false']:,.1f} at most"
+        if facts["is_calibrated"]
+        else "the files are too small to find a limit, so the usual one holds"
+    )
+    lines = [
+        f"{facts['out']}: {facts['links']:,} links between {facts['left']:,} and {facts['right']:,} rows",
+        f"{expected}; limit {facts['limit_bits']} bits",
+        f"destroyed: {', '.join(facts['destroyed'])}",
+    ]
+    return "\n\n".join(["\n".join(lines), *([table([facts["evaluation"]])] if facts["evaluation"] else [])])
+
+
+def _with_ids(links: pl.DataFrame, rows: dict[str, Path | None]) -> pl.DataFrame:
+    """Put the owners' record ids beside the rows where their files are here; links to dummies are no links."""
+    import polars as pl
+
+    from wellbridge.privacy.records.files import read_records
+
+    for side, path in rows.items():
+        if path is None:
+            continue
+        frame = read_records(path).frame
+        if not {"row", "record_id"} <= set(frame.columns):
+            raise ConfigurationError(
+                "WB-E-082", "The file has no columns row and record_id.", f"--{side}-rows {path.name}"
+            )
+        ids = frame.select(
+            pl.col("row").cast(pl.Int64, strict=False).alias(f"{side}_row"),
+            pl.col("record_id").alias(f"{side}_id"),
+        )
+        links = links.join(ids, on=f"{side}_row", how="left", maintain_order="left").filter(
+            pl.col(f"{side}_id").is_not_null() & (pl.col(f"{side}_id") != "")
+        )
+    return links
+
+
+def _scores(links: pl.DataFrame, truth: Path) -> dict[str, Any]:
+    import polars as pl
+
+    from wellbridge.privacy.records.files import read_records
+
+    frame = read_records(truth).frame
+    if not {"left", "right"} <= set(frame.columns):
+        raise ConfigurationError(
+            "WB-E-082", "The file has no columns left and right.", f"--truth {truth.name}"
+        )
+    pairs = frame.select(pl.col("left").cast(pl.String), pl.col("right").cast(pl.String)).unique()
+    right = links.join(pairs, left_on=["left_id", "right_id"], right_on=["left", "right"], how="semi").height
+    return {
+        "true_pairs": pairs.height,
+        "links": links.height,
+        "right": right,
+        "wrong": links.height - right,
+        "precision": right / max(links.height, 1),
+        "recall": right / max(pairs.height, 1),
+    }
+
+
+@click.command("encode-clks")
+@click.argument("file", type=_FILE)
+@click.option("--schema", required=True, type=_FILE, help="A linkage schema of clkhash, version 3.")
+@click.option("--secret", required=True, type=_FILE, help="The shared secret: hexadecimal text.")
+@click.option("--codi", is_flag=True, help="Make the key from the secret as CODI's tools do.")
+@out_option
+@json_option
+@command
+def encode_clks_command(file: Path, schema: Path, secret: Path, codi: bool, out: Path, as_json: bool) -> Exit:
+    """Encode a file by a clkhash schema for partners of CODI or anonlink; neither salted nor sealed."""
+    from wellbridge.etl.identity.encoded.clk import encode
+    from wellbridge.etl.identity.encoded.clks import codi_key, read_secret, write_clks
+    from wellbridge.etl.identity.encoded.schema import read_schema
+    from wellbridge.privacy.records.files import read_records
+
+    read = read_schema(schema)
+    key = codi_key(secret) if codi else read_secret(secret)
+    records = read_records(file).frame
+    if tuple(records.columns) != read.names:
+        raise ConfigurationError(
+            "WB-E-082",
+            "The file's columns are not those of the schema, in its order.",
+            f"file {file.name}",
+            todo="Give it the columns that the schema lists, ignored ones too",
+        )
+    filters = encode(records, read, key)
+    write_clks(out, filters)
+    if as_json:
+        show_json(
+            document(Exit.DONE, records=len(filters), bits=read.bits, schema_sha256=read.sha256, out=str(out))
+        )
+    else:
+        click.echo(
+            f"{out}: {len(filters):,} filters of {read.bits:,} bits. The file is not sealed: send it encrypted, "
+            "and delete it when it was linked."
+        )
+    return Exit.DONE
+
+
+@click.command("link-clks")
+@click.argument("left", type=_FILE)
+@click.argument("right", type=_FILE)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.75,
+    show_default=True,
+    help="Least Dice coefficient of a link.",
+)
+@out_option
+@json_option
+@command
+def link_clks_command(left: Path, right: Path, threshold: float, out: Path, as_json: bool) -> Exit:
+    """Link two files of clks, or CODI's ZIPs schema by schema, one to one."""
+    import polars as pl
+
+    from wellbridge.etl.identity.encoded.clks import match, read_clks
+
+    _new(out)
+    sides = [read_clks(path) for path in (left, right)]
+    alone = len(sides[0]) == len(sides[1]) == 1
+    names = [(one, other) for one in sides[0] for other in sides[1] if alone or one == other]
+    if not names:
+        raise ConfigurationError(
+            "WB-E-087", "The two files have no schema in common.", f"{left.name} · {right.name}"
+        )
+    found = {one: match(sides[0][one], sides[1][other], threshold) for one, other in names}
+    _write_private(
+        pl.concat([links.select(pl.lit(name).alias("schema"), pl.all()) for name, links in found.items()]),
+        out,
+    )
+    rows = [
+        {
+            "schema": name,
+            "left": len(sides[0][name]),
+            "right": len(sides[1][other]),
+            "links": found[name].height,
+        }
+        for name, other in names
+    ]
+    if as_json:
+        show_json(document(Exit.DONE, schemas=rows, threshold=threshold, out=str(out)))
+    else:
+        click.echo(f"{table(rows)}\n\nwritten: {out}. Both files hold personal data still: delete them.")
+    return Exit.DONE
