@@ -21,6 +21,7 @@ from etl.identity.review_queue import add_pairs, add_records, add_subjects, ids
 from pipelines.answer import Answer
 from wellbridge.etl.identity import review as queue
 from wellbridge.etl.identity.cards import FIELDS, Card
+from wellbridge.etl.identity.hub import By
 from wellbridge.etl.identity.step import link
 from wellbridge.etl.lock import run_lock
 from wellbridge.etl.store import open_store
@@ -28,6 +29,7 @@ from wellbridge.etl.vault import VAULT, Vault
 from wellbridge.pipelines import reviewing
 from wellbridge.pipelines.cli import identity_review
 from wellbridge.pipelines.cli.group import cli
+from wellbridge.pipelines.nightly.identity_change import forget_records
 from wellbridge.pipelines.nightly.stores import open_stores, seals_of, write_event
 from wellbridge.pipelines.site import Site, init_site
 
@@ -285,6 +287,26 @@ def test_a_spreadsheet_may_sort_rows_and_change_separator_and_letters(site: Site
         writer.writeheader()
         writer.writerows(rows[::-1])
     assert run("import", path, "--project", site.root, "--json").document["decided"] == QUESTIONS
+
+
+def test_a_rival_is_shown_beside(site: Site) -> None:
+    with open_store(site.vault, VAULT) as store:
+        other = store.value("SELECT max(record_a) FROM scored_pair")
+        store.run("UPDATE scored_pair SET runner_up = ? WHERE record_a <> ?", [other, other])
+    rows = list(
+        csv.DictReader(io.StringIO(exported(site, "--format", "csv").read_text(encoding="utf-8-sig")))
+    )
+    assert sorted(bool(row["Last name also near"]) for row in rows) == [False] + [True] * (QUESTIONS - 1)
+    assert "Also near" in exported(site).read_text()
+
+
+def test_forgetting_a_child_deletes_the_sheets_that_may_name_it(site: Site) -> None:
+    path = exported(site)
+    with open_store(site.vault, VAULT, read_only=True) as store:
+        record = str(store.value("SELECT min(record_a) FROM scored_pair"))
+    forget_records(site, [record], By("lead", "asked by the family"))
+    assert not path.exists()
+    assert run("status", "--project", site.root, "--json").document["open"] == QUESTIONS - 1
 
 
 def test_answers_come_too_late(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

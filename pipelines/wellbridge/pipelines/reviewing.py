@@ -24,7 +24,7 @@ from wellbridge.etl.landing import write_private
 from wellbridge.etl.lock import run_lock
 from wellbridge.etl.store import Store, open_store
 from wellbridge.etl.vault import VAULT, Vault
-from wellbridge.pipelines.nightly.identity_change import change_identity
+from wellbridge.pipelines.nightly.identity_change import change_identity, sheets_of
 from wellbridge.pipelines.nightly.stores import open_stores, seals_of, vault_in_force, write_event
 from wellbridge.pipelines.report.review_sheet import render_review_sheet
 from wellbridge.pipelines.site import Site
@@ -33,7 +33,6 @@ from wellbridge.schemas.errors import ConfigurationError, PrivacyError
 
 FORMATS: Final = ("html", "csv")
 _ANSWERS: Final = "identity.review"
-_FOLDER: Final = "review"
 _NAME_DIGITS: Final = 10
 
 
@@ -196,7 +195,7 @@ def _take(site: Site, vault: Vault, said: list[Answer], by: Reviewer) -> tuple[T
 
 
 def _folder(site: Site) -> Path:
-    folder = site.state / _FOLDER
+    folder = sheets_of(site)
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 

@@ -127,24 +127,21 @@ def as_csv(sheet: Sheet, seal: str, cards: Sequence[Card]) -> str:
     It begins with a byte order mark, without which spreadsheets break accents. A value that a spreadsheet would run as
     a formula begins with an apostrophe.
     """
-    titles = [f"{title} {side}" for title in FIELDS.values() for side in ("A", "B")]
+    sides = ("A", "B", "also near") if any(card.has_rival for card in cards) else ("A", "B")
     rows = []
     for question, card in zip(sheet.questions, cards, strict=True):
-        said = {
-            f"{line.title} {side}": value
-            for line in card.lines
-            for side, value in (("A", line.a), ("B", line.b))
-        }
-        fixed = {
+        row = {
             "question": question,
             "answer": "",
             "why": "",
             "source A": card.sources[0],
             "source B": card.sources[1],
         }
-        rows.append(
-            {**fixed, **{title: said.get(title, "") for title in titles}, "score": card.score, "sheet": seal}
-        )
+        row |= {f"{title} {side}": "" for title in FIELDS.values() for side in sides}
+        for line in card.lines:
+            values = zip(sides, (line.a, line.b, line.rival), strict=False)
+            row |= {f"{line.title} {side}": value for side, value in values}
+        rows.append({**row, "score": card.score, "sheet": seal})
     return neutralise(pl.DataFrame(rows))[0].write_csv(include_bom=True)
 
 

@@ -63,7 +63,7 @@ def forget_records(site: Site, records: Sequence[str], by: By) -> list[str]:
 
 
 def finish_forgetting(site: Site) -> None:
-    """End what a forgetting began: destroy the keys of forgotten records, write the vault anew.
+    """End what a forgetting began: destroy the keys of forgotten records and all review sheets, write the vault anew.
 
     Does nothing where nothing was begun. The site is locked by the caller, and neither store is open.
     """
@@ -76,9 +76,16 @@ def finish_forgetting(site: Site) -> None:
             gone = forgotten(vault)
         seals_of(site).keys.destroy(gone)
         reach("forget.keys")
+        for sheet in sheets_of(site).glob("*"):  # which children are on a sheet is not known
+            sheet.unlink()
         rewrite(site.vault, VAULT)
     _mark(site).unlink()
     reach("forget.done")
+
+
+def sheets_of(site: Site) -> Path:
+    """Return where the site's own review sheets lie: files that hold names of children."""
+    return site.state / "review"
 
 
 def _mark(site: Site) -> Path:
