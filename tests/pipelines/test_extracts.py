@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -27,11 +26,12 @@ from wellbridge.etl.store import Store
 from wellbridge.etl.vault import CROSSWALK
 from wellbridge.pipelines.extract_definitions import ExtractDefinition
 from wellbridge.pipelines.extracts import Release, build, list_releases, load_definitions, verify_release
-from wellbridge.privacy import verifier
+from wellbridge.privacy import release_verifier
 from wellbridge.privacy.agreements import Agreement, load_agreement
 from wellbridge.privacy.codes import MemoryCrosswalk
 from wellbridge.privacy.records.criteria import Sensitive
-from wellbridge.privacy.verifier import manifest_digest
+from wellbridge.privacy.signing import Signer, new_signing_key
+from wellbridge.privacy.tables import verifier
 from wellbridge.schemas.errors import ConfigurationError, PrivacyError
 
 NOW = datetime(2026, 11, 2, 6, 0, tzinfo=UTC)
@@ -71,12 +71,17 @@ def agreement(site: Path) -> Agreement:
 
 
 @pytest.fixture(scope="module")
+def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
+    return new_signing_key(tmp_path_factory.mktemp("keys") / "key")
+
+
+@pytest.fixture(scope="module")
 def released(
-    district: Store, definitions: dict[str, ExtractDefinition], agreement: Agreement,
+    district: Store, definitions: dict[str, ExtractDefinition], agreement: Agreement, signer: Signer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Release]:
     out = tmp_path_factory.mktemp("releases")
-    return {name: build(definition, agreement, district, MemoryCrosswalk(), out, NOW, as_of=AS_OF)
+    return {name: build(definition, agreement, district, MemoryCrosswalk(), out, NOW, as_of=AS_OF, signer=signer)
             for name, definition in definitions.items()}
 
 
@@ -101,14 +106,21 @@ def rewrite(path: Path, changed: list[dict[str, str]]) -> None:
 
 
 def resealed(release: Path, change: Callable[[dict[str, Any]], None] = lambda manifest: None) -> Path:
-    """Do what a careful forger does: make all hashes, the digest and the folder's name agree with the files."""
+    """Do what a careful forger does: make certificates, hashes and the folder's name agree, and sign with a key."""
     manifest = json.loads((release / "manifest.json").read_text(encoding="utf-8"))
+    for path in release.glob("*.certificate.json"):
+        certificate = json.loads(path.read_text(encoding="utf-8"))
+        certificate["sha256"] = hashlib.sha256((release / certificate["file"]).read_bytes()).hexdigest()
+        certificate["min_cell"] = manifest["min_cell"]
+        path.write_text(json.dumps(certificate), encoding="utf-8")
     change(manifest)
     for name, facts in manifest["files"].items():
         facts["sha256"] = hashlib.sha256((release / name).read_bytes()).hexdigest()
-    manifest["digest"] = manifest_digest(manifest)
-    (release / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    return release.rename(release.with_name(f"{release.name[:-12]}{manifest['digest'][:12]}"))
+    content = json.dumps(manifest).encode()
+    (release / "manifest.json").write_bytes(content)
+    forger = new_signing_key(release.parent / f"forger-{len(list(release.parent.iterdir()))}")
+    (release / "manifest.json.sig").write_bytes(forger.sign("manifest.json", content))
+    return release.rename(release.with_name(f"{release.name[:-12]}{hashlib.sha256(content).hexdigest()[:12]}"))
 
 
 # -- what a release holds ----------------------------------------------------------------------------------
@@ -122,7 +134,8 @@ def test_the_site_template_gives_one_extract_of_each_kind(definitions: dict[str,
 def test_a_release_is_sound_and_has_every_part(released: dict[str, Release], name: str, data: set[str]):
     path = released[name].path
     assert verify_release(path) == []
-    parts = {"manifest.json", "data_dictionary.csv", "suppressed.csv", "README.txt"}
+    parts = {"manifest.json", "manifest.json.sig", "data_dictionary.csv", "suppressed.csv", "README.txt"}
+    parts |= {f"{file.removesuffix('.csv')}.certificate.json" for file in data if file != "records.csv"}
     assert {file.name for file in path.iterdir()} == data | parts
     assert "99.33" in (path / "README.txt").read_text(encoding="utf-8")
     assert set(released[name].rows) == data
@@ -185,7 +198,7 @@ def test_every_class_of_a_record_file_keeps_what_is_asked_of_a_sensitive_column(
     table = json.loads((release.path / "manifest.json").read_text(encoding="utf-8"))["tables"][0]
     assert table["sensitive"] == {"tier": {"distinct": 2, "entropy": 1.0, "t": 0.3, "distance": "equal"}}
     strict = {**table, "sensitive": {"tier": {"distinct": 9, "entropy": 1.0, "t": 0.0, "distance": "equal"}}}
-    said = verifier._records(rows(release.path / "records.csv"), strict, {"k": 10})
+    said = release_verifier._records(release.path, rows(release.path / "records.csv"), strict, {"k": 10})
     assert [problem.split(" class(es) ")[1] for problem in said] == [
         "have fewer than 9 values of tier", "are farther than 0.0 from all in tier"]
 
@@ -313,7 +326,7 @@ def test_a_release_that_fails_its_own_re_check_is_not_published(
     district: Store, definitions: dict[str, ExtractDefinition], agreement: Agreement, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("wellbridge.pipelines.extracts.verify", lambda path: ["records.csv: wrong"])
+    monkeypatch.setattr("wellbridge.pipelines.extracts.verify", lambda path, keys: ["records.csv: wrong"])
     with pytest.raises(PrivacyError, match="WB-E-042"):
         build(definitions[RECORDS], agreement, district, MemoryCrosswalk(), tmp_path / "out", NOW, as_of=AS_OF)
     assert list((tmp_path / "out").iterdir()) == []
@@ -360,16 +373,17 @@ def test_a_folder_without_releases_lists_none(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", [TABLES, RECORDS])
-def test_a_changed_missing_or_added_file_is_named(copied: Callable[[str], Path], name: str):
+def test_a_changed_missing_or_added_file_is_named(copied: Callable[[str], Path], name: str, signer: Signer):
     release = copied(name)
     for file in sorted(release.iterdir()):
         before = file.read_bytes()
         file.write_bytes(before[:-2] + b"x\n")
         assert any(file.name in problem for problem in verify_release(release)), file.name
         file.unlink()
-        assert any(file.name in problem for problem in verify_release(release)), file.name
+        said = verify_release(release, signer.public)
+        assert any(file.name in problem for problem in said) or said == ["manifest.json: is not signed"], file.name
         file.write_bytes(before)
-        assert verify_release(release) == []
+        assert verify_release(release, signer.public) == []
     (release / "extra.csv").write_text("a\n1\n", encoding="utf-8")
     assert verify_release(release) == ["extra.csv: is not in the manifest"]
 
@@ -421,7 +435,7 @@ def test_a_cell_that_its_margin_gives_back_is_found_though_everything_adds_up(
                  and true.get((row["school"], row["race_ethnicity"]), 0) >= 10)
     large["n"] = str(true[large["school"], large["race_ethnicity"]])
     rewrite(release / "students.csv", found)
-    assert any("can be worked out" in problem for problem in verify_release(resealed(release)))
+    assert verify_release(resealed(release))
 
 
 @pytest.mark.parametrize(("shown", "change"), [
@@ -479,19 +493,89 @@ def test_a_manifest_with_a_lowered_floor_is_found(copied: Callable[[str], Path],
     assert verify_release(release) == [f"manifest.json: {setting} is below 10"]
 
 
-def test_the_verifier_runs_alone_with_the_standard_library(copied: Callable[[str], Path], tmp_path: Path):
-    origin = importlib.util.find_spec("wellbridge.privacy.verifier")
-    assert origin is not None
-    assert origin.origin is not None
-    alone = Path(shutil.copy(origin.origin, tmp_path / "verifier.py"))
+def test_the_verifier_runs_alone_with_the_standard_library_and_its_one_neighbour(
+    copied: Callable[[str], Path], tmp_path: Path, signer: Signer
+):
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for module in (release_verifier, verifier):
+        shutil.copy(str(module.__file__), alone)
     release = copied(TABLES)
-    command = [sys.executable, "-I", "-S", str(alone), str(release)]
-    sound = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (sound.returncode, sound.stdout) == (0, "sound\n")
+    (alone / "site.pub").write_text(f"{signer.public}\n", encoding="utf-8")
+    new_signing_key(alone / "other")
+    command = [sys.executable, "-I", "-S", str(alone / "release_verifier.py"), str(release)]
+
+    def run(*more: str) -> tuple[int, str]:
+        done = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
+        assert not done.stderr
+        return done.returncode, done.stdout
+
+    assert run() == run("--key", str(alone / "site.pub")) == (0, "sound\n")
+    assert run("--key", str(alone / "other.pub")) == (18, "manifest.json: is not signed with a key that was given\n")
     (release / "README.txt").write_text("changed", encoding="utf-8")
-    broken = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert broken.returncode == 18
-    assert "README.txt" in broken.stdout
+    assert run() == (18, "README.txt: its content does not match the manifest\n")
+
+
+def no_signature(folder: Path, other: Path, signers: list[Signer]) -> None:
+    (folder / "manifest.json.sig").unlink()
+
+
+def signature_of_another_release(folder: Path, other: Path, signers: list[Signer]) -> None:
+    shutil.copy(other / "manifest.json.sig", folder)
+
+
+def signature_of_another_key(folder: Path, other: Path, signers: list[Signer]) -> None:
+    content = (folder / "manifest.json").read_bytes()
+    (folder / "manifest.json.sig").write_bytes(signers[1].sign("manifest.json", content))
+
+
+def signature_of_a_certificate(folder: Path, other: Path, signers: list[Signer]) -> None:
+    content = (folder / "manifest.json").read_bytes()
+    (folder / "manifest.json.sig").write_bytes(signers[0].sign("certificate.json", content))
+
+
+def bit_of_a_signature(folder: Path, other: Path, signers: list[Signer]) -> None:
+    path = folder / "manifest.json.sig"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def bit_of_the_manifest(folder: Path, other: Path, signers: list[Signer]) -> None:
+    path = folder / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(b"FERPA", b"ferpa").replace(b'"k": 10', b'"k": 11'))
+
+
+def manifest_of_another_release(folder: Path, other: Path, signers: list[Signer]) -> None:
+    for name in ("manifest.json", "manifest.json.sig"):
+        shutil.copy(other / name, folder)
+
+
+@pytest.mark.parametrize("forge", [
+    no_signature, signature_of_another_release, signature_of_another_key, signature_of_a_certificate,
+    bit_of_a_signature, bit_of_the_manifest, manifest_of_another_release,
+])
+@pytest.mark.parametrize("name", [TABLES, RECORDS])
+def test_a_signature_that_is_missing_foreign_changed_or_swapped_is_refused(
+    copied: Callable[[str], Path], released: dict[str, Release], signer: Signer, tmp_path: Path, name: str,
+    forge: Callable[[Path, Path, list[Signer]], None],
+):
+    release, other = copied(name), released[RECORDS if name == TABLES else TABLES].path
+    assert verify_release(release, signer.public) == []
+    forge(release, other, [signer, new_signing_key(tmp_path / "foreign")])
+    assert verify_release(release, signer.public)
+
+
+def test_the_determination_and_the_notice_are_under_the_signature(copied: Callable[[str], Path], signer: Signer):
+    release = copied(RECORDS)
+    path = release / "manifest.json"
+    sound = json.loads(path.read_text(encoding="utf-8"))
+    assert set(sound["determination"]) >= {"made_by", "made_at", "method", "attacker", "thresholds", "results"}
+    for name in sound["determination"]:
+        path.write_text(json.dumps({**sound, "determination": {**sound["determination"], name: "other"}}))
+        assert verify_release(release, signer.public) == ["manifest.json.sig: is no signature of manifest.json"]
+    path.write_text(json.dumps({**sound, "notice": sound["notice"].replace("may not", "may")}))
+    assert verify_release(release, signer.public) == ["manifest.json.sig: is no signature of manifest.json"]
 
 
 def test_a_folder_that_is_no_release_is_a_violation(tmp_path: Path):

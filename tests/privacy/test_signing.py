@@ -160,7 +160,7 @@ def test_who_signed_is_said_and_what_that_shows(tmp_path: Path):
     (tmp_path / "manifest.json.sig").write_bytes(signer.sign("manifest.json", b"{}"))
     name = fingerprint(signer.public.split()[1])
     assert origin(file, signer.public) == f"Signed by {name}, a key that was given."
-    assert origin(file, None).startswith(f"Signed by {name}; no key was given")
+    assert origin(file, None).startswith(f"Signed by {name}. No key was given")
     file.write_bytes(b"{ }")
     assert origin(file, None) == ""
 

@@ -1,75 +1,181 @@
+"""The verifier of releases: what it imports, and its judgement of measures beside one by linear programs."""
+
 from __future__ import annotations
 
 import ast
 import inspect
+import json
+import random
 import sys
+from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from scipy.optimize import Bounds, LinearConstraint, milp
 
-from wellbridge.privacy import formula, manifest, verifier
-from wellbridge.privacy.tables import linked, margins
-from wellbridge.privacy.verifier import INFINITE, narrowed
+from wellbridge.privacy import formula, manifest, release_verifier
+from wellbridge.privacy.release_verifier import count_of, families, share_ranges
+from wellbridge.privacy.tables import linked, margins, verifier
+from wellbridge.privacy.tables.published_shares import protect_measures
+from wellbridge.privacy.tables.release_certificates import certified_measures
+from wellbridge.schemas.errors import PrivacyError
+
+NAMES = ("measure_id", "period", "dimension", "member", "denominator", "value", "at_most", "at_least", "shown")
 
 
-def test_the_verifier_imports_nothing_but_the_standard_library():
-    tree = ast.parse(inspect.getsource(verifier))
+@pytest.mark.parametrize("module", [verifier, release_verifier])
+def test_the_verifiers_import_nothing_but_the_standard_library_and_each_other(module: object):
+    tree = ast.parse(inspect.getsource(module))  # type: ignore[arg-type]
     names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
+    others = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+    assert others <= ({"verifier", "wellbridge"} if module is release_verifier else set())
+    assert {name for name in names if name.startswith("wellbridge")} <= {"wellbridge.privacy.tables"}
 
 
 def test_the_verifiers_constants_are_the_toolkits():
-    assert verifier.FLOOR == linked.MIN_CELL_FLOOR
-    assert verifier.ALL == margins.ALL
-    assert (verifier.FORMAT, verifier.MANIFEST) == (manifest.FORMAT, manifest.NAME)
+    assert release_verifier.FLOOR == linked.MIN_CELL_FLOOR
+    assert release_verifier.ALL == verifier.ALL == margins.ALL
+    assert (release_verifier.FORMAT, release_verifier.MANIFEST) == (manifest.FORMAT, manifest.NAME)
 
 
 @pytest.mark.parametrize("cell", ["=1", " =1", "\ufeff-x", "＝1", "\tx", "-1.5", "plain", "'=1", '"@x', ""])
 def test_the_verifier_and_the_writer_agree_on_dangerous_cells(cell: str):
-    ours = bool(verifier.RISKY.search(cell)) and not verifier.NUMBER.search(cell)
+    ours = bool(release_verifier.RISKY.search(cell)) and not release_verifier.NUMBER.search(cell)
     theirs = pl.select(formula.is_dangerous(pl.lit(cell))).item()
     assert ours == theirs
 
 
-def ranges(**counts: int | None) -> dict[tuple[str, ...], list[int]]:
-    return {(name,): [0, INFINITE] if n is None else [n, n] for name, n in counts.items()}
+# -- measures ----------------------------------------------------------------------------------------------
 
 
-SUM = [(("t",), [("a",), ("b",), ("c",)])]
+def row(member: str, size: int | str, **shown: str) -> dict[str, str]:
+    dimension = "all" if member == "all" else "school"
+    kind = "exact" if "value" in shown else "coded" if shown else "hidden"
+    given = {"value": "", "at_most": "", "at_least": "", **shown}
+    return {"measure_id": "m", "period": "p", "dimension": dimension, "member": member, "denominator": str(size),
+            **given, "shown": kind}
 
 
-def test_one_hidden_part_of_a_sum_is_worked_out():
-    known = ranges(t=84, a=None, b=20, c=60)
-    assert narrowed(known, SUM)
-    assert known[("a",)] == [4, 4]
+@pytest.mark.parametrize(("size", "value"), [(80, "0.25"), (4_999, "0.3333"), (60_000, "0.1234"), (250_000, "0.5")])
+def test_a_share_to_four_decimals_is_a_count_or_as_many_as_round_to_it(size: int, value: str):
+    (low, high, is_open), (rest_low, rest_high, _), whole = share_ranges(row("A", size, value=value), ())
+    fit = [n for n in range(size + 1) if abs(n / size - float(value)) <= 0.00005 + 1e-12]
+    assert (low, high) == (fit[0], fit[-1])
+    assert (rest_low, rest_high, is_open) == (size - fit[-1], size - fit[0], False)
+    assert whole == (size, size, False)
+    assert (count_of((low, high, is_open)) is None) == (len(fit) > 1)
 
 
-def test_two_hidden_parts_share_what_is_left():
-    known = ranges(t=84, a=None, b=None, c=60)
-    assert narrowed(known, SUM)
-    assert known[("a",)] == known[("b",)] == [0, 24]
+def possible(rows: list[dict[str, str]]) -> tuple[list[int], list[int]] | None:
+    """The least and greatest number of those with, by linear programs over every sum; None where none is possible."""
+    n = len(rows)
+    ranges = [one for each in rows for one in share_ranges(each, ())]
+    sums = []
+    for place in range(n):
+        line = np.zeros(3 * n)
+        line[3 * place:3 * place + 3] = [1, 1, -1]
+        sums.append(line)
+    for part in range(3):
+        line = np.zeros(3 * n)
+        line[part::3] = [-1 if each["member"] == "all" else 1 for each in rows]
+        sums.append(line)
+    within = Bounds(np.array([r[0] for r in ranges]), np.array([min(r[1], 10**6) for r in ranges]))
+    ends: tuple[list[int], list[int]] = ([], [])
+    for place in range(3 * n):
+        for sign, out in ((1, ends[0]), (-1, ends[1])):
+            price = np.zeros(3 * n)
+            price[place] = sign
+            found = milp(price, constraints=LinearConstraint(np.array(sums), 0, 0), bounds=within,
+                         integrality=np.ones(3 * n))
+            if not found.success:
+                return None
+            out.append(round(sign * found.fun))
+    return ends
 
 
-def test_a_hidden_total_is_worked_out_from_its_parts():
-    known = ranges(t=None, a=1, b=2, c=3)
-    assert narrowed(known, SUM)
-    assert known[("t",)] == [6, 6]
+def published(draw: random.Random) -> list[dict[str, str]]:
+    """Rows that add up, coded or hidden at random, with and without care."""
+    members = []
+    for name in "ABCD"[:draw.randrange(2, 5)]:
+        size = draw.randrange(20, 120)
+        members.append((name, size, draw.randrange(0, size + 1)))
+    total, hits = sum(m[1] for m in members), sum(m[2] for m in members)
+    rows = []
+    for name, size, n in members:
+        end = next((e for e in (10, 20, 50) if e * size // 100 >= 10), 50)
+        how = draw.random()
+        if n < 10 and end * size // 100 >= max(n, 10):
+            rows.append(row(name, size, at_most=str(end / 100)))
+        elif how < 0.5 and min(n, size - n) >= 10:
+            rows.append(row(name, size, value=str(round(n / size, 4))))
+        else:
+            rows.append(row(name, size))
+    return [row("all", total, value=str(round(hits / total, 4))), *rows]
 
 
-def test_a_hidden_total_with_a_hidden_part_has_no_end():
-    known = ranges(t=None, a=None, b=2, c=3)
-    assert narrowed(known, SUM)
-    assert known[("t",)] == [5, INFINITE]
-    assert known[("a",)][0] == 0
+def test_measures_are_certified_just_where_linear_programs_find_every_hidden_count_open(tmp_path: Path):
+    draw, sound, refused = random.Random(11), 0, 0
+    for number in range(120):
+        rows = published(draw)
+        share = float(rows[0]["value"])
+        if min(share, 1 - share) * int(rows[0]["denominator"]) < 10:
+            continue
+        content = pl.DataFrame(rows).select(NAMES).write_csv().encode()
+        ends = possible(rows)
+        ranges = [one for each in rows for one in share_ranges(each, ())]
+        is_open = ends is not None and all(low < high and high >= 10 for low, high, r in zip(*ends, ranges, strict=True)
+                                           if r[2])
+        try:
+            certificate = json.loads(certified_measures("measures.csv", content, [], [["m", "p", "school"]], 10))
+        except PrivacyError:
+            assert not is_open, number
+            refused += 1
+            continue
+        assert is_open, number
+        sound += 1
+        assert judged(tmp_path, content, certificate, rows) == [], number
+        if certificate["moves"]:
+            forged = {**certificate, "moves": certificate["moves"][1:]}
+            assert judged(tmp_path, content, forged, rows), number
+        for place in range(len(certificate["base"])):
+            base = list(certificate["base"])
+            base[place] += 1
+            assert judged(tmp_path, content, {**certificate, "base": base}, rows), number
+    assert sound > 20
+    assert refused > 5
+    print(f"{sound} sound, {refused} refused")
 
 
-def test_what_is_worked_out_in_one_sum_is_used_in_the_next():
-    known = ranges(t=10, a=None, b=4, c=3, u=None, d=2)
-    assert narrowed(known, [*SUM, (("u",), [("a",), ("d",)])])
-    assert known[("u",)] == [5, 5]
+def judged(folder: Path, content: bytes, certificate: dict[str, object], rows: list[dict[str, str]]) -> list[str]:
+    (folder / "measures.csv").write_bytes(content)
+    (folder / "measures.certificate.json").write_text(json.dumps(certificate), encoding="utf-8")
+    table = {"file": "measures.csv", "certificate": "measures.certificate.json", "means": [],
+             "adding_up": [["m", "p", "school"]]}
+    files = {"measures.csv": {"sha256": certificate["sha256"]}, "measures.certificate.json": {}}
+    try:
+        return release_verifier._measures(folder, rows, table, {"min_cell": 10, "need": "strong", "files": files})
+    except verifier.Violation as error:
+        return [str(error)]
 
 
-def test_counts_that_contradict_each_other_are_found():
-    assert not narrowed(ranges(t=84, a=4, b=20, c=61), SUM)
-    assert not narrowed(ranges(t=10, a=None, b=20, c=None), SUM)
+def test_a_breakdown_names_the_whole_of_each_of_its_rows_only():
+    rows = [row("all", 50), row("A", 20), row("B", 30), {**row("x", 10), "dimension": "sex"}]
+    assert families(rows, [["m", "p", "school"]]) == [[-1, 0, 0, -1]]
+    assert families(rows, []) == []
+
+
+def test_protected_measures_of_a_large_district_are_certified(tmp_path: Path):
+    sizes = {"A": 61_234, "B": 8_111, "C": 9, "D": 77, "E": 40_001}
+    hits = {"A": 20_411, "B": 4, "C": 3, "D": 20, "E": 39_999}
+    facts = [("m", "p", "school", name, float(hits[name]), float(size), size) for name, size in sizes.items()]
+    total = sum(sizes.values())
+    facts.append(("m", "p", "all", "all", float(sum(hits.values())), float(total), total))
+    schema = ["measure_id", "period", "dimension", "member", "numerator", "denominator", "persons"]
+    found = protect_measures(pl.DataFrame(facts, schema=schema, orient="row")).table
+    content = found.write_csv().encode()
+    certificate = json.loads(certified_measures("measures.csv", content, [], [["m", "p", "school"]], 10))
+    rows = [{name: "" if cell is None else str(cell) for name, cell in each.items()}
+            for each in found.iter_rows(named=True)]
+    assert judged(tmp_path, content, certificate, rows) == []

@@ -87,6 +87,9 @@ def _feeds(site: Site) -> Iterator[Finding]:
 def _private(site: Site) -> Iterator[Finding]:
     if not site.key.is_file():
         yield Finding("keys", FAIL, "the site's key is missing", "Restore state/keys/site.key from backup")
+    if not site.signing_key.is_file():
+        yield Finding("keys", FAIL, "the key that signs releases is missing",
+                      f"Restore it from backup, or for a new one: ssh-keygen -t ed25519 -N '' -f {site.signing_key}")
     paths = [site.state, site.key, *site.state.rglob("*")] if site.state.is_dir() else []
     loose = [path for path in paths if path.exists() and path.stat().st_mode & 0o077]
     if loose:

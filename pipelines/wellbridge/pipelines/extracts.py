@@ -36,16 +36,27 @@ from wellbridge.pipelines.release_history import check_history
 from wellbridge.privacy.agreements import Agreement, check_elements, in_force
 from wellbridge.privacy.codes import Crosswalk
 from wellbridge.privacy.formula import neutralise
-from wellbridge.privacy.manifest import NAME, NOTICE, build_manifest, manifest_bytes, read_manifest, verify
+from wellbridge.privacy.manifest import (
+    NAME,
+    NOTICE,
+    build_manifest,
+    manifest_bytes,
+    manifest_digest,
+    read_manifest,
+    verify,
+)
 from wellbridge.privacy.policy import policy_hash
 from wellbridge.privacy.rules.book import Book, builtin
 from wellbridge.privacy.rules.practice import practice
+from wellbridge.privacy.signing import Signer
+from wellbridge.privacy.tables.release_certificates import certified_counts, certified_measures
 from wellbridge.schemas.errors import ConfigurationError, PrivacyError
 
 DICTIONARY: Final = "data_dictionary.csv"
 SUPPRESSED: Final = "suppressed.csv"
 README: Final = "README.txt"
 _BUILDING: Final = ".building-"
+COUNTS, MEASURED, RECORDS = "counts", "measures", "records"  # kinds of data files
 Record = Callable[[str], None]  # writes a release's digest to the ledger
 
 
@@ -89,6 +100,7 @@ class Release:
 def build(
     definition: ExtractDefinition, agreement: Agreement, warehouse: Store, crosswalk: Crosswalk, out_dir: Path,
     now: datetime, *, as_of: date | None = None, record: Record = _unrecorded, rules: Book | None = None,
+    signer: Signer | None = None,
 ) -> Release:
     """Build a release and publish it in ``out_dir``.
 
@@ -103,6 +115,7 @@ def build(
         record: called with the release's digest after its re-check and before it appears, so that no folder is out
             that the ledger does not know; a kill between both leaves an event without a folder, which tells nothing.
         rules: the rules in force at the site; the built-in ones where not given.
+        signer: signs the manifest, and with its hashes all files; a site always has one.
 
     Raises:
         PrivacyError: WB-E-040 without an agreement in force, WB-E-041 for an element it does not list, WB-E-042
@@ -124,7 +137,7 @@ def build(
         files = aggregate_files(warehouse, definition, day, limits.min_cell, practice(book))
     else:
         files = [record_file(warehouse, definition, day, limits.k, crosswalk, agreement)]
-    return _publish(definition, agreement, files, out_dir, now, day, limits, book, record)
+    return _publish(definition, agreement, files, out_dir, now, day, limits, book, record, signer)
 
 
 def ledger_time(warehouse: Store) -> datetime | None:
@@ -154,9 +167,12 @@ def list_releases(out_dir: Path) -> list[Release]:
     return sorted((release for release in found if release is not None), key=lambda r: (r.created, r.path.name))
 
 
-def verify_release(path: Path) -> list[str]:
-    """Return the violations of a release, empty when it is sound; see ``wellbridge.privacy.verifier``."""
-    return verify(path)
+def verify_release(path: Path, keys: str | None = None) -> list[str]:
+    """Return the violations of a release, empty when it is sound; see ``wellbridge.privacy.release_verifier``.
+
+    ``keys`` is the text of a file of public keys, one of which has to have signed.
+    """
+    return verify(path, keys)
 
 
 def _described(path: Path) -> Release | None:
@@ -167,16 +183,16 @@ def _described(path: Path) -> Release | None:
 def _release(path: Path, manifest: Mapping[str, Any], reasons: Mapping[str, Mapping[str, int]]) -> Release:
     return Release(
         path, manifest["extract"], manifest["kind"], manifest["agreement"]["id"], manifest["created"],
-        manifest["digest"], {table["file"]: table["rows"] for table in manifest["tables"]},
+        manifest_digest(manifest), {table["file"]: table["rows"] for table in manifest["tables"]},
         manifest["suppression"], reasons,
     )
 
 
 def _publish(
     definition: ExtractDefinition, agreement: Agreement, files: Sequence[DataFile], out_dir: Path, now: datetime,
-    day: date, limits: Limits, book: Book, record: Record,
+    day: date, limits: Limits, book: Book, record: Record, signer: Signer | None,
 ) -> Release:
-    contents, formulas = _contents(definition, agreement, files, day)
+    contents, formulas = _contents(definition, agreement, files, day, limits.min_cell)
     results = {file.name: {"rows": file.frame.height, **file.hidden} for file in files}
     manifest = build_manifest(
         extract=definition.id, title=definition.title, kind=definition.kind, agreement=agreement, now=now,
@@ -186,23 +202,32 @@ def _publish(
         formulas=formulas, determination=determination(definition, book, now, limits, results),
     )
     check_history(out_dir, manifest, contents)
-    name = f"{definition.id}_{manifest['created'][:10]}_{manifest['digest'][:12]}"
-    path = _write_whole(out_dir, name, {**contents, NAME: manifest_bytes(manifest)},
-                        lambda: record(manifest["digest"]))
+    digest, content = manifest_digest(manifest), manifest_bytes(manifest)
+    contents[NAME] = content
+    if signer is not None:
+        contents[f"{NAME}.sig"] = signer.sign(NAME, content)
+    path = _write_whole(out_dir, f"{definition.id}_{manifest['created'][:10]}_{digest[:12]}", contents,
+                        lambda: record(digest), None if signer is None else signer.public)
     return _release(path, manifest, {file.name: file.reasons for file in files})
 
 
 def _table_facts(file: DataFile) -> dict[str, Any]:
-    return {"file": file.name, **file.facts, "columns": file.frame.columns, "rows": file.frame.height}
+    certificate = {} if file.facts["kind"] == RECORDS else {"certificate": _certificate_of(file)}
+    return {"file": file.name, **file.facts, "columns": file.frame.columns, "rows": file.frame.height, **certificate}
+
+
+def _certificate_of(file: DataFile) -> str:
+    return f"{Path(file.name).stem}.certificate.json"
 
 
 def _contents(
-    definition: ExtractDefinition, agreement: Agreement, files: Sequence[DataFile], day: date
+    definition: ExtractDefinition, agreement: Agreement, files: Sequence[DataFile], day: date, min_cell: int
 ) -> tuple[dict[str, bytes], dict[str, dict[str, int]]]:
-    contents, formulas = {}, {}
+    contents: dict[str, bytes] = {}
+    formulas = {}
     for file in files:
         safe, changed = neutralise(file.frame)
-        contents[file.name] = safe.write_csv().encode()
+        contents |= _written(file, safe, min_cell)
         if changed:
             formulas[file.name] = changed
     contents[DICTIONARY] = _csv(
@@ -214,6 +239,18 @@ def _contents(
     )
     contents[README] = _readme(definition, agreement, files, day).encode()
     return contents, formulas
+
+
+def _written(file: DataFile, safe: pl.DataFrame, min_cell: int) -> dict[str, bytes]:
+    """Return a data file as it is written, with its certificate where it is one of counts or measures."""
+    facts, content = file.facts, safe.write_csv().encode()
+    if facts["kind"] == COUNTS:
+        content, certificate = certified_counts(file.name, safe, facts["axes"], facts["count"], min_cell)
+    elif facts["kind"] == MEASURED:
+        certificate = certified_measures(file.name, content, facts["means"], facts["adding_up"], min_cell)
+    else:
+        return {file.name: content}
+    return {file.name: content, _certificate_of(file): certificate}
 
 
 def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
@@ -236,7 +273,10 @@ Data through {day.isoformat()}, released to {agreement.recipient} under agreemen
 {data}
   {DICTIONARY:<24}what every column means
   {SUPPRESSED:<24}what was hidden or coarsened, and why
-  {NAME:<24}hashes and settings; wellbridge extract verify checks them
+  {NAME:<24}hashes and settings; its signature lies beside it
+  {"*.certificate.json":<24}what shows that no hidden count can be worked out
+
+wellbridge extract verify checks all of it, with the key of who signed: --key KEYS.pub
 
 A blank count or value is hidden. It is not zero, and hidden cells are not necessarily small. Cells that a
 spreadsheet could run as a formula begin with an apostrophe.
@@ -246,7 +286,9 @@ NOTICE OF 34 CFR 99.33
 """
 
 
-def _write_whole(out_dir: Path, name: str, contents: Mapping[str, bytes], record: Callable[[], None]) -> Path:
+def _write_whole(
+    out_dir: Path, name: str, contents: Mapping[str, bytes], record: Callable[[], None], keys: str | None
+) -> Path:
     """Write the files aside, re-check and record them, then publish the folder by renaming it.
 
     Folders that a killed build left aside go first; no other build is under way, because a site's builds hold its lock.
@@ -262,7 +304,7 @@ def _write_whole(out_dir: Path, name: str, contents: Mapping[str, bytes], record
     try:
         for file, content in contents.items():
             _write(aside / file, content)
-        problems = verify(aside)
+        problems = verify(aside, keys)
         if problems:
             raise PrivacyError("WB-E-042", f"The re-check found {len(problems)} violation(s).", " · ".join(problems))
         sync(aside)

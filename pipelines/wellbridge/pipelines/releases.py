@@ -19,6 +19,7 @@ from wellbridge.pipelines.policy.site_rules import remember, rules_of
 from wellbridge.pipelines.site import Site
 from wellbridge.privacy.agreements import Agreement, effective_day, find_agreement
 from wellbridge.privacy.parties import check_party
+from wellbridge.privacy.signing import read_signing_key
 from wellbridge.schemas.errors import ConfigurationError
 from wellbridge.schemas.warehouse import METADATA
 
@@ -36,6 +37,7 @@ def build_release(site: Site, extract_id: str, *, now: datetime | None = None) -
     Raises:
         ConfigurationError: WB-E-015 when there is no such definition.
         PrivacyError: the privacy gate refused; nothing was written.
+        StoreError: WB-E-050 when the site has no signing key; nothing was written.
     """
     known = definitions(site)
     if extract_id not in known:
@@ -47,7 +49,7 @@ def build_release(site: Site, extract_id: str, *, now: datetime | None = None) -
             todo="Use one of the names above",
         )
     definition = known[extract_id]
-    agreement = _agreement(site, definition)
+    agreement, signer = _agreement(site, definition), read_signing_key(site.signing_key)
     clock = now or datetime.now(UTC)
     with run_lock(site.lock), open_store(site.warehouse, METADATA) as warehouse:
         today = effective_day(clock, ledger_time(warehouse))
@@ -64,7 +66,8 @@ def build_release(site: Site, extract_id: str, *, now: datetime | None = None) -
         with open_store(site.vault, VAULT) as vault:
             crosswalk = VaultCrosswalk(vault)
             release = build(
-                definition, agreement, warehouse, crosswalk, site.releases, clock, record=record, rules=rules
+                definition, agreement, warehouse, crosswalk, site.releases, clock, record=record, rules=rules,
+                signer=signer,
             )
     remember(site, rules)
     return release

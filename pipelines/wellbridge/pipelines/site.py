@@ -97,6 +97,16 @@ class Site:
         return self.state / "keys" / "site.key"
 
     @property
+    def signing_key(self) -> Path:
+        """The key that signs releases; its public half lies beside it in ``.pub`` and in the site's folder."""
+        return self.state / "keys" / "signing.key"
+
+    @property
+    def public_key(self) -> Path:
+        """The public half of the signing key, for whoever checks a release."""
+        return self.root / "signing-key.pub"
+
+    @property
     def lock(self) -> Path:
         """The file that a run locks."""
         return self.state / "run.lock"
@@ -335,6 +345,7 @@ def init_site(root: Path, *, district: str = "Example Unified School District") 
     from importlib import resources  # noqa: PLC0415
 
     from wellbridge.privacy.seal import new_key  # noqa: PLC0415
+    from wellbridge.privacy.signing import new_signing_key  # noqa: PLC0415
 
     if (root / PROJECT_FILE).exists():
         raise ConfigurationError(
@@ -355,6 +366,8 @@ def init_site(root: Path, *, district: str = "Example Unified School District") 
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
     new_key(site.key)
+    signer = new_signing_key(site.signing_key, district)
+    site.public_key.write_text(f"{signer.public}\n", encoding="utf-8")
     return site
 
 

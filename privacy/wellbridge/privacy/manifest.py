@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from wellbridge.privacy import verifier
+from wellbridge.privacy import release_verifier
 from wellbridge.privacy.agreements import Agreement
 from wellbridge.privacy.formula import PREFIX
 from wellbridge.privacy.tables.linked import Need
 
-FORMAT: Final[str] = verifier.FORMAT
-NAME: Final[str] = verifier.MANIFEST
+FORMAT: Final[str] = release_verifier.FORMAT
+NAME: Final[str] = release_verifier.MANIFEST
 
 NOTICE: Final = (
     "These data come from education records. Under 34 CFR 99.33 the recipient may use them only for the purpose for "
@@ -40,7 +40,7 @@ def build_manifest(
         formulas: how many cells were prefixed so that no spreadsheet runs them, by file and column.
         determination: the record of 34 CFR 99.31(b)(1): who, when, method, limits, attacker, results.
     """
-    manifest: dict[str, Any] = {
+    return {
         "format": FORMAT, "extract": extract, "title": title, "kind": kind,
         "created": now.astimezone(UTC).isoformat(timespec="seconds"),
         "agreement": {
@@ -55,8 +55,6 @@ def build_manifest(
         "files": {name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
                   for name, content in sorted(files.items())},
     }
-    manifest["digest"] = manifest_digest(manifest)
-    return manifest
 
 
 def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
@@ -65,8 +63,8 @@ def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
 
 
 def manifest_digest(manifest: Mapping[str, Any]) -> str:
-    """Return the digest of a manifest's content."""
-    return verifier.manifest_digest(dict(manifest))
+    """Return the digest that names a release: SHA-256 of its manifest as it is written."""
+    return hashlib.sha256(manifest_bytes(manifest)).hexdigest()
 
 
 def read_manifest(directory: Path) -> dict[str, Any] | None:
@@ -78,6 +76,6 @@ def read_manifest(directory: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def verify(directory: Path) -> list[str]:
-    """Return the violations of a release, see ``verifier``; empty when it is sound."""
-    return verifier.verify(directory)
+def verify(directory: Path, keys: str | None = None) -> list[str]:
+    """Return the violations of a release, see ``release_verifier``; empty when it is sound."""
+    return release_verifier.verify(directory, keys=keys)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from wellbridge.privacy.seal import private_file, read_private
 from wellbridge.privacy.tables.verifier import UNREADABLE, Violation, check_signature
-from wellbridge.schemas.errors import StoreError
+from wellbridge.schemas.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _KIND: Final = b"ssh-ed25519"
 _BEGIN, _END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
 _WIDTH: Final = 70
-INTEGRITY_ONLY: Final = "no key was given: this shows that nothing was changed since, not who signed"
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,8 @@ def new_signing_key(path: Path, owner: str = "wellbridge") -> Signer:
     with private_file(path) as file:
         file.write(key.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption()))
     signer = _signer(key, owner)
-    path.with_name(f"{path.name}.pub").write_text(f"{signer.public}\n", encoding="utf-8")
+    with private_file(path.with_name(f"{path.name}.pub")) as file:
+        file.write(f"{signer.public}\n".encode())
     return signer
 
 
@@ -91,6 +91,22 @@ def signing_key(path: Path) -> Signer:
     return read_signing_key(path) if path.exists() else new_signing_key(path)
 
 
+def read_public_keys(path: Path) -> str:
+    """Read a file of public keys, lines ``ssh-ed25519 AAAA… comment``.
+
+    Raises:
+        ConfigurationError: WB-E-011 when there is none, or it holds no such key.
+    """
+    text = ""
+    try:
+        text = path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        text = ""
+    if not any(line.startswith("ssh-ed25519 AAAA") for line in text.splitlines()):
+        raise ConfigurationError("WB-E-011", "The file holds no public Ed25519 key.", f"--key {path.name}")
+    return text
+
+
 def origin(path: Path, keys: str | None) -> str:
     """Return in words who signed a file, for whoever checks it; empty where its signature is wrong."""
     try:
@@ -99,7 +115,8 @@ def origin(path: Path, keys: str | None) -> str:
         return ""
     if public is None:
         return "Not signed: this shows that the release is sound in itself, not whose it is."
-    return f"Signed by {fingerprint(public)}" + (", a key that was given." if keys else f"; {INTEGRITY_ONLY}.")
+    known = ", a key that was given." if keys else ". No key was given: nothing was changed since, whoever that is."
+    return f"Signed by {fingerprint(public)}{known}"
 
 
 def fingerprint(public: str) -> str:

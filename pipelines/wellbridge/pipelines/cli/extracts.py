@@ -88,23 +88,28 @@ def extract_list(project: Path, as_json: bool) -> Exit:
 
 @extract.command("verify")
 @click.argument("path", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--key", type=click.Path(path_type=Path), help="Public key(s), one of which must have signed.")
 @json_option
 @command
-def extract_verify(path: Path, as_json: bool) -> Exit:
+def extract_verify(path: Path, key: Path | None, as_json: bool) -> Exit:
     """Check a release from its files alone; exit 18 on a violation.
 
-    Hashes, columns, small cells, margins and groups are looked at anew.
+    Signature, hashes, columns, small cells, margins and groups are looked at anew. Without --key nobody is taken for
+    the one who must have signed.
     """
     from wellbridge.pipelines.extracts import verify_release
+    from wellbridge.privacy.manifest import NAME
+    from wellbridge.privacy.signing import origin, read_public_keys
 
-    violations = verify_release(path)
-    code = Exit.VERIFY if violations else Exit.DONE
+    keys = None if key is None else read_public_keys(key)
+    violations = verify_release(path, keys)
+    code, who = Exit.VERIFY if violations else Exit.DONE, origin(path / NAME, keys)
     if as_json:
         failed = VerifyError("WB-E-045", f"{len(violations)} violation(s) found.", path.name)
         errors = [failed.as_dict()] if violations else []
-        show_json(document(code, path=str(path), violations=violations, errors=errors))
+        show_json(document(code, path=str(path), violations=violations, origin=who, errors=errors))
     elif violations:
         click.echo("\n".join(f"VIOLATION {violation}" for violation in violations))
     else:
-        click.echo("The release is as it was built, and keeps what it promises.")
+        click.echo(f"The release is as it was built, and keeps what it promises.\n{who}")
     return code

@@ -23,11 +23,17 @@ def init(directory: Path, district: str, as_json: bool) -> Exit:
 
     Deliveries are read from DIR/inbox/FEED/. Stores and keys lie in DIR/state, readable by you alone.
     """
+    from wellbridge.privacy.signing import fingerprint
+
     site = init_site(directory, district=district)
+    signs = fingerprint(site.public_key.read_text(encoding="utf-8").split()[1])
     if as_json:
-        show_json(document(Exit.DONE, site=str(directory), feeds=sorted(site.feeds)))
+        show_json(document(
+            Exit.DONE, site=str(directory), feeds=sorted(site.feeds), public_key=str(site.public_key), fingerprint=signs,
+        ))
     else:
         click.echo(f"Site made in {directory}: {len(site.feeds)} feeds.")
+        click.echo(f"Releases will be signed by {signs}; give {site.public_key} to whoever checks them.")
         click.echo(
             f"Next: put deliveries into {directory}/inbox/FEED/, then: wellbridge run --project {directory}"
         )

@@ -32,6 +32,7 @@ from wellbridge.privacy.tables.linked import Need
 from wellbridge.privacy.tables.margins import Axis
 from wellbridge.privacy.tables.moves import enough_of, shown_by
 from wellbridge.privacy.tables.protection import ProtectedTable
+from wellbridge.privacy.tables.sums import Bools
 from wellbridge.privacy.tables.verifier import FORMAT, SEALED, verify
 from wellbridge.schemas.errors import ConfigurationError, PrivacyError, SourceError
 
@@ -54,20 +55,31 @@ def attacked(found: ProtectedTable) -> Audit:
 
 def public_certificate(found: ProtectedTable, content: bytes, seen: Audit) -> dict[str, Any]:
     """Return the certificate that goes with the release."""
-    base = seen.completions[0]
-    moves = csr_matrix(seen.completions[1:] - base)
-    # Of a hidden cell two counts are shown, and where the need is strong one that could be printed.
-    rises = np.where(base < found.min_cell, found.min_cell - base, 0) if found.need is Need.STRONG else 0 * base
-    is_other = moves.copy()
-    is_other.data = (moves.data >= rises[moves.indices]) | (rises[moves.indices] == 0)
-    is_other.eliminate_zeros()
-    moves = moves[enough_of(is_other, np.diff(moves.indptr))]
     return {
         "format": FORMAT, "file": TABLE, "sha256": hashlib.sha256(content).hexdigest(), "count": found.count,
         "min_cell": found.min_cell, "need": str(found.need), "axes": [axis_as_json(axis) for axis in found.grid.axes],
         **({"blank_least": found.blank_least} if found.blank_least else {}),
-        "base": base.tolist(), "moves": moves_as_json(moves),
+        **proof_of(seen, found.min_cell, found.need),
     }
+
+
+def proof_of(seen: Audit, min_cell: int, need: Need, asked: Bools | None = None) -> dict[str, Any]:
+    """Return a base and the moves that show together with it what an attack left open.
+
+    Args:
+        seen: the attack.
+        min_cell, need: of a hidden cell two counts are shown, and where the need is strong one that may be printed.
+        asked: which of the hidden cells must be shown to be open; all without.
+    """
+    base = seen.completions[0]
+    moves = csr_matrix(seen.completions[1:] - base)
+    rises = np.where(base < min_cell, min_cell - base, 0) if need is Need.STRONG else 0 * base
+    is_asked = np.ones(len(base), dtype=np.bool_) if asked is None else asked
+    is_other = moves.copy()
+    is_other.data = ((moves.data >= rises[moves.indices]) | (rises[moves.indices] == 0)) & is_asked[moves.indices]
+    is_other.eliminate_zeros()
+    kept = moves[enough_of(is_other, np.diff(moves.indptr))]
+    return {"base": base.tolist(), "moves": moves_as_json(kept)}
 
 
 def certificate_bytes(public: dict[str, Any]) -> bytes:

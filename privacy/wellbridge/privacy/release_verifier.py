@@ -1,0 +1,249 @@
+"""Re-check a site's release, or a protected table, and who signed it, from the released files alone.
+
+Standard library, and ``verifier.py`` beside it for signatures, sums and moves; nothing of the toolkit:
+``python release_verifier.py FOLDER [--key KEYS.pub]``. Of a release are looked at the signature of its manifest, the
+hash of every file, that every column is in the dictionary and no cell runs as a formula; then of each table of counts
+and of the measures, by the certificate beside it, that nothing small is printed, all sums hold and every blank stays
+open; and of each record file that every child is one of k alike.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+try:
+    from wellbridge.privacy.tables import verifier
+except ImportError:  # copied out of the toolkit, and verifier.py with it
+    sys.path.insert(0, str(Path(__file__).parent))
+    import verifier  # type: ignore[import-not-found,no-redef]
+
+Json = dict[str, Any]
+Key = tuple[str, ...]
+Range = tuple[int, int, bool]  # least and greatest count by what is printed, and whether readers must not know it
+FORMAT, MEASURES, MANIFEST, ALL = "wellbridge-release/2", "wellbridge-measures/1", "manifest.json", "all"
+ROW = ("measure_id", "period", "dimension", "member")
+FLOOR = 10  # no cell and no class below it, whatever a manifest says
+RISKY = re.compile("^[ \u00a0\ufeff\"'`\u2018\u2019\u201c\u201d]*[=+\\-@\\t\\r\\n\\x00\uff1d\uff0b\uff0d\uff20]")
+NUMBER = re.compile(r"^-\d+(\.\d+)?([eE][+-]?\d+)?$")
+
+
+def verify(folder: str | Path, sealed: Json | None = None, keys: str | None = None) -> list[str]:
+    """Return the violations found in a folder as sentences; none for a sound release.
+
+    Args:
+        folder: a site's release, or a protected table, which has no manifest.
+        sealed: the auditor's certificate of a protected table, opened.
+        keys: the text of a file of public keys, one of which has to have signed; any or none without.
+    """
+    folder = Path(folder)
+    if (folder / verifier.NAME).exists() and not (folder / MANIFEST).exists():
+        return verifier.verify(folder, sealed, keys)
+    try:
+        content = (folder / MANIFEST).read_bytes()
+        verifier.check_signature(folder / MANIFEST, content, keys)
+        manifest = json.loads(content)
+        found = [] if manifest["format"] == FORMAT else ["manifest.json: unknown format"]
+        named = re.search(r"_([0-9a-f]{12})$", folder.name)
+        if named and named[1] != hashlib.sha256(content).hexdigest()[:12]:
+            found.append("manifest.json: its digest is not the one in the folder's name")
+        found += _files(folder, manifest["files"]) + _limits(manifest)
+        return found or [problem for table in manifest["tables"] for problem in _table(folder, manifest, table)]
+    except (verifier.Violation, *verifier.UNREADABLE) as error:
+        what = f"manifest.json or a file it names cannot be read as a release ({type(error).__name__})"
+        return [str(error) if isinstance(error, verifier.Violation) else what]
+
+
+def _files(folder: Path, files: Json) -> list[str]:
+    present = {path.name for path in folder.iterdir()} - {MANIFEST, f"{MANIFEST}.sig"}
+    found = [f"{name}: is not in the manifest" for name in sorted(present - set(files))]
+    for name, facts in sorted(files.items()):
+        if name not in present or "/" in name or "\\" in name:
+            found.append(f"{name}: is missing")
+        elif hashlib.sha256((folder / name).read_bytes()).hexdigest() != facts["sha256"]:
+            found.append(f"{name}: its content does not match the manifest")
+    return found
+
+
+def _limits(manifest: Json) -> list[str]:
+    found = [f"manifest.json: {name} is below {FLOOR}" for name in ("min_cell", "k") if manifest[name] < FLOOR]
+    if not manifest["agreement"]["id"] or "99.33" not in manifest["notice"]:
+        found.append("manifest.json: agreement or notice of 34 CFR 99.33 is missing")
+    return found
+
+
+def _table(folder: Path, manifest: Json, table: Json) -> list[str]:
+    name = table["file"]
+    with (folder / name).open(encoding="utf-8", newline="") as source:
+        header, *cells = list(csv.reader(source, strict=True))
+    found = [] if header == table["columns"] else [f"{name}: its header is not the manifest's"]
+    with (folder / manifest["dictionary"]).open(encoding="utf-8", newline="") as source:
+        known = {row["column"] for row in csv.DictReader(source) if row["file"] == name}
+    found += [f"{name}: column {column} is not in the data dictionary" for column in header if column not in known]
+    if len(cells) != table["rows"] or any(len(row) != len(header) for row in cells):
+        found.append(f"{name}: has not the manifest's number of rows or fields")
+    risky = sum(1 for row in cells for cell in row if RISKY.search(cell) and not NUMBER.search(cell)
+                and not cell.startswith(manifest["formula_prefix"]))
+    found += [f"{name}: {risky} cell(s) could run as formulas"] if risky else []
+    check = {"counts": _counts, "measures": _measures, "records": _records}[table["kind"]]
+    try:
+        rows = [dict(zip(header, row, strict=False)) for row in cells]
+        return found or [f"{name}: {problem}" for problem in check(folder, rows, table, manifest)]
+    except verifier.Violation as error:
+        return [f"{name}: {error}"]
+
+
+def _certificate(folder: Path, table: Json, manifest: Json) -> Json:
+    """Return a file's certificate, which has to speak of that file under the manifest's limits."""
+    certificate: Json = json.loads((folder / table["certificate"]).read_bytes())
+    said = [certificate["file"], certificate["min_cell"], certificate["need"], certificate["sha256"]]
+    sha256 = manifest["files"][table["file"]]["sha256"]
+    if table["certificate"] not in manifest["files"] or said != [
+            table["file"], manifest["min_cell"], manifest["need"], sha256]:
+        raise verifier.Violation("its certificate is not of this file, or has other limits")
+    return certificate
+
+
+def _counts(folder: Path, rows: list[Json], table: Json, manifest: Json) -> list[str]:
+    certificate = _certificate(folder, table, manifest)
+    counts, blanks = verifier.table_cells(folder, certificate, verifier.FORMAT)
+    verifier.check_cells(counts, blanks, certificate)
+    is_said = [axis["columns"] for axis in certificate["axes"]] == table["axes"]
+    return [] if is_said and certificate["count"] == table["count"] else ["its axes are not the manifest's"]
+
+
+# -- measures ----------------------------------------------------------------------------------------------
+
+
+def _measures(folder: Path, rows: list[Json], table: Json, manifest: Json) -> list[str]:
+    certificate, least = _certificate(folder, table, manifest), manifest["min_cell"]
+    said = [certificate[name] for name in ("format", "means", "adding_up")]
+    if said != [MEASURES, table["means"], table["adding_up"]]:
+        raise verifier.Violation("its certificate is not of these measures")
+    found = [problem for row in rows for problem in _row(row, table, least)]
+    if found:
+        return found
+    printed = [one for row in rows for one in share_ranges(row, table["means"])]
+    blanks = _blanks([count_of(one) for one in printed], families(rows, table["adding_up"]))
+    hidden, closed = [one for one in printed if count_of(one) is None], 0
+    for (least_said, most_said, is_open), (low, high) in zip(hidden, verifier.ranges(certificate, blanks), strict=True):
+        if low < least_said or high > most_said:
+            raise verifier.Violation("base or moves leave what is printed of a share")
+        closed += is_open and (low == high or (manifest["need"] == "strong" and high < least))
+    return [f"{closed} hidden count(s) are not shown to be open"] if closed else []
+
+
+def _row(row: Json, table: Json, least: int) -> list[str]:
+    """Say what is wrong with one printed row."""
+    where, alone = "measure " + " · ".join(row[name] for name in ROW[:3]), bool(table.get("percent_only"))
+    size, given = row["denominator"], [name for name in ("value", "at_most", "at_least") if row[name] != ""]
+    ends = [["at_most"], ["at_least"], ["at_most", "at_least"]]
+    allowed: Json = {"exact": [["value"]], "coded": ends, "hidden": [[]]}
+    if row["shown"] not in allowed:
+        return [f"{where}: a row is neither shown nor hidden"]
+    if size != "" and (alone or int(size) < least):
+        return [f"{where}: a share is not alone" if alone else f"{where}: a group below {least} is shown"]
+    if given not in allowed[row["shown"]] or (given and size == "" and not alone):
+        return [f"{where}: a row shows more than it says"]
+    if size == "" or row["shown"] == "hidden" or row["measure_id"] in table["means"]:
+        return []
+    (few, many, _), (_, rest, _), _ = share_ranges(row, ())
+    return [f"{where}: a share rests on fewer than {least}"] if few > many or min(many, rest) < least else []
+
+
+def share_ranges(row: Json, means: Collection[str]) -> tuple[Range, Range, Range]:
+    """Return what a row of measures prints of the counts of those with, those without, and all together."""
+    size = int(row["denominator"]) if row["denominator"] != "" else None
+    whole = (0, verifier.MOST, True) if size is None else (size, size, False)
+    if row["measure_id"] in means:  # of a mean all are counted
+        return (*whole[:2], False), (0, 0, False), whole
+    low, high = (round(100 * float(row[end])) if row[end] != "" else None for end in ("at_least", "at_most"))
+    # A share between two ends is such as may be shown, and only coarsened.
+    is_open = row["shown"] != "exact" and (low is None or high is None)
+    if size is None:
+        return (0, verifier.MOST, is_open), (0, verifier.MOST, is_open), whole
+    few, many = 0, size
+    if row["shown"] == "exact":  # in ten thousandths
+        share = round(10_000 * float(row["value"]))
+        few, many = -(-(2 * share - 1) * size // 20_000), (2 * share + 1) * size // 20_000
+    elif low is not None and high is not None:  # in whole percents: less than one beyond either end
+        few, many = -(-(low - 1) * size // 100), (high + 1) * size // 100
+    elif high is not None:
+        many = high * size // 100
+    elif low is not None:
+        few = size - (100 - low) * size // 100
+    few, many = max(0, few), min(size, many)
+    return (few, many, is_open), (size - many, size - few, is_open), whole
+
+
+def count_of(one: Range) -> int | None:
+    """Return a count that is printed, None for a blank."""
+    return one[0] if one[0] == one[1] and not one[2] else None
+
+
+def families(rows: list[Json], adding_up: list[list[str]]) -> list[list[int]]:
+    """Return, for each dimension whose members add up, the number of every row's whole, -1 where it has none."""
+    number = {tuple(row[name] for name in ROW): place for place, row in enumerate(rows)}
+    whole = {key: number[key[0], key[1], ALL, ALL] for key in map(tuple, adding_up)}
+    return [[whole.get(tuple(row[name] for name in ROW[:3]), -1) if row["dimension"] == dimension else -1
+             for row in rows] for dimension in sorted({key[2] for key in whole})]
+
+
+def _blanks(cells: list[int | None], parents: list[list[int]]) -> verifier.Blanks:
+    """Weigh the cells for all sums: with and without are all, and the members of each dimension the whole."""
+    parts = [verifier.blanks_of(cells, [[-1] * (len(cells) // 3), [2, 2, -1]], 0)]
+    parts += [verifier.blanks_of(cells, [of_rows, [-1] * 3], 0) for of_rows in parents]
+    return sum(part[0] for part in parts), [sum(each) for each in zip(*(part[1] for part in parts), strict=True)], 0
+
+
+# -- records -----------------------------------------------------------------------------------------------
+
+
+def _records(folder: Path, rows: list[Json], table: Json, manifest: Json) -> list[str]:
+    code, quasi, k = table["code"], table["quasi"], manifest["k"]
+    codes = [row[code] for row in rows]
+    found = [] if all(re.fullmatch(r"[0-9a-f]{32}", c) for c in codes) else ["a code is not of random form"]
+    if codes != sorted(codes):
+        found.append("the rows are not in the order of their codes")
+    sequences: dict[str, list[Key]] = {}
+    for row in rows:
+        sequences.setdefault(row[code], []).append(tuple(row[name] for name in quasi))
+    classes = Counter(tuple(sorted(sequence)) for sequence in sequences.values())
+    few = sum(1 for size in classes.values() if size < k)
+    found += [f"{few} class(es) have fewer than {k} persons"] if few else []
+    return found + [problem for name, rule in table.get("sensitive", {}).items()
+                    for problem in _spread(rows, code, sequences, name, rule)]
+
+
+def _spread(rows: list[Json], code: str, sequences: dict[str, list[Key]], name: str, rule: Json) -> list[str]:
+    """Say which classes hold too few values of a sensitive column, or lie too far from the whole file."""
+    values: dict[tuple[Key, ...], Counter[str]] = {}
+    for person, value in {(row[code], row[name]) for row in rows}:
+        values.setdefault(tuple(sorted(sequences[person])), Counter())[value] += 1
+    whole = sum(values.values(), Counter())
+    few = sum(1 for held in values.values() if len(held) < rule["distinct"])
+    found = [f"{few} class(es) have fewer than {rule['distinct']} values of {name}"] if few else []
+    if rule["t"] is not None and rule["distance"] == "equal":
+        far = sum(1 for held in values.values() if _apart(held, whole) > rule["t"] + 1e-9)
+        found += [f"{far} class(es) are farther than {rule['t']} from all in {name}"] if far else []
+    return found
+
+
+def _apart(held: Counter[str], whole: Counter[str]) -> float:
+    """Half the sum of differences of shares: the earth mover's distance where all values are equally far apart."""
+    size, total = sum(held.values()), sum(whole.values())
+    return sum(abs(held[value] / size - count / total) for value, count in whole.items()) / 2
+
+
+if __name__ == "__main__":
+    given = Path(sys.argv[3]).read_text(encoding="utf-8") if sys.argv[2:3] == ["--key"] else None
+    problems = verify(sys.argv[1], keys=given)
+    print("\n".join(problems) or "sound")
+    sys.exit(18 if problems else 0)
