@@ -110,12 +110,21 @@ RECORD_COLUMNS: Final[Mapping[str, RecordColumn]] = {
 }
 
 
-def student_rows(store: Store, as_of: date, columns: Sequence[str]) -> pl.DataFrame:
-    """Return one row for each current student: ``person_key`` and the columns asked for, as text, never null."""
+def student_rows(store: Store, as_of: date, columns: Sequence[str], schools: Sequence[str] = ()) -> pl.DataFrame:
+    """Return one row for each current student: ``person_key`` and the columns asked for, as text, never null.
+
+    Args:
+        store: the warehouse.
+        as_of: the newest day that the data speak for.
+        columns: of ``RECORD_COLUMNS``.
+        schools: ids of the schools whose students are meant; empty: all.
+    """
     levels = store.frame("SELECT school_id AS school, min(school_level) AS school_level FROM school GROUP BY school_id")
     rows = learners(store, as_of).join(levels, on="school", how="left").with_columns(
         pl.col("school_level").fill_null(NOT_REPORTED)
     )
+    if schools:
+        rows = rows.filter(pl.col("school").is_in(list(schools)))
     for name in columns:
         column = RECORD_COLUMNS[name]
         if column.of is not None:

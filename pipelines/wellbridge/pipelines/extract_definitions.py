@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from wellbridge.schemas.classes import PrivacyClass
 from wellbridge.schemas.errors import ConfigurationError
 
 AGGREGATE, RECORD = "aggregate", "record"
-_COMMON: Final = {"title", "kind", "agreement", "determined_by", "targeted_request"}
+_COMMON: Final = {"title", "kind", "agreement", "determined_by", "targeted_request", "schools"}
 _KEYS: Final = {
     AGGREGATE: {*_COMMON, "min_cell", "measures", "counts"},
     RECORD: {*_COMMON, "k", "columns", "quasi", "sensitive", "weights", "max_suppressed"},
@@ -33,12 +33,14 @@ class CountSpec:
         title: as a heading.
         dimensions: the crossed columns, one to three.
         hierarchies: for a dimension, its coarser columns.
+        schools: ids of the schools whose students are counted; empty: all.
     """
 
     name: str
     title: str
     dimensions: tuple[str, ...]
     hierarchies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    schools: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -64,6 +66,7 @@ class ExtractDefinition:
         weights: how much the recipient needs a column.
         determined_by: who determined that nobody can be identified in it (34 CFR 99.31(b)(1)); a name or an office.
         targeted_request: whether who asks is believed to know whom it is about (34 CFR 99.3 (g)); it never leaves.
+        schools: ids of the schools whose students it is about; empty: the whole district.
     """
 
     id: str
@@ -82,6 +85,7 @@ class ExtractDefinition:
     weights: Mapping[str, float] = field(default_factory=dict)
     determined_by: str = ""
     targeted_request: bool = False
+    schools: tuple[str, ...] = ()
 
     @property
     def elements(self) -> set[str]:
@@ -109,16 +113,26 @@ def load_definition(path: Path) -> ExtractDefinition:
     strange = sorted(set(facts) - _KEYS[kind])
     if strange:
         raise _wrong(path, strange[0], "is not known")
-    parts = _aggregate(facts, path) if kind == AGGREGATE else _record(facts, path)
+    schools = _schools(facts, path)
+    parts = _aggregate(facts, path, schools) if kind == AGGREGATE else _record(facts, path)
     return ExtractDefinition(
         id=path.stem, kind=kind, title=_text(facts, "title", path), agreement=_text(facts, "agreement", path),
         min_cell=int(_number(facts, "min_cell", 0, path)), k=int(_number(facts, "k", 0, path)), **parts,
         determined_by=_text(facts, "determined_by", path) if "determined_by" in facts else "",
-        targeted_request=_flag(facts, "targeted_request", path),
+        targeted_request=_flag(facts, "targeted_request", path), schools=schools,
     )
 
 
-def _aggregate(facts: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def _schools(facts: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    found = facts.get("schools", [])
+    if not isinstance(found, list) or not all(isinstance(one, str) and one for one in found) or (
+        "schools" in facts and not found
+    ):
+        raise _wrong(path, "schools", "must name at least one school by its id")
+    return tuple(found)
+
+
+def _aggregate(facts: Mapping[str, Any], path: Path, schools: tuple[str, ...]) -> dict[str, Any]:
     measures = _table(facts, "measures", path)
     counts = facts.get("counts", [])
     if not isinstance(counts, list) or not all(isinstance(spec, dict) for spec in counts):
@@ -128,7 +142,7 @@ def _aggregate(facts: Mapping[str, Any], path: Path) -> dict[str, Any]:
     return {
         "measures": _known(measures.get("ids", []), MEASURES, path, "measures.ids"),
         "dimensions": _names(measures.get("dimensions", []), path, "measures.dimensions"),
-        "counts": tuple(_count_spec(spec, path) for spec in counts),
+        "counts": tuple(replace(_count_spec(spec, path), schools=schools) for spec in counts),
     }
 
 

@@ -63,7 +63,8 @@ class Agreement:
         debarred_until: no release before this day to a party that redisclosed.
         signed_sha256: of the signed paper; empty where it was not recorded.
         local_recoding: whether children who would be left out of a record file may be coarsened further than others.
-        destroyed_on: day on which the recipient attested destruction; None: not yet.
+        safeguards: the recipient's policies against further disclosure and unauthorised use, by name.
+        schools: ids of the schools whose students it covers; empty: the whole district.
         privacy_budget: what private tables may tell the recipient; None: no private table leaves under it.
     """
 
@@ -83,7 +84,8 @@ class Agreement:
     debarred_until: date | None = None
     signed_sha256: str = ""
     local_recoding: bool = False
-    destroyed_on: date | None = None
+    safeguards: str = ""
+    schools: tuple[str, ...] = ()
     privacy_budget: AgreedBudget | None = None
 
     @property
@@ -92,11 +94,10 @@ class Agreement:
         return CITATION[self.basis]
 
     def digest(self) -> str:
-        """Return the SHA-256 of what was agreed; that the data were destroyed later changes nothing of it."""
+        """Return the SHA-256 of what was agreed."""
         agreed = asdict(self)
-        del agreed["destroyed_on"]
         # Agreements from before these were told keep their digest.
-        for later in ("signed_sha256", "local_recoding", FIELD):
+        for later in ("signed_sha256", "local_recoding", "safeguards", "schools", FIELD):
             if not agreed[later]:
                 del agreed[later]
         facts = json.dumps(agreed, default=str, sort_keys=True, separators=(",", ":"))
@@ -134,13 +135,12 @@ def load_agreement(path: Path) -> Agreement:
         debarred_until=_optional_day(facts, "debarred_until", path),
         signed_sha256=_text(facts, "signed_sha256", path) if "signed_sha256" in facts else "",
         local_recoding=_flag(facts, "local_recoding", path),
-        destroyed_on=_optional_day(facts, "destroyed_on", path),
+        safeguards=_text(facts, "safeguards", path) if "safeguards" in facts else "",
+        schools=_names(facts, "schools", path) if "schools" in facts else (),
         privacy_budget=read_agreed(facts[FIELD], f"policy/agreements/{path.name}") if FIELD in facts else None,
     )
     if not agreement.start <= agreement.end <= agreement.destruction_date:
         raise _refused("An agreement's dates are out of order.", path, "start ≤ end ≤ destruction_date")
-    if agreement.destroyed_on is not None and agreement.destroyed_on < agreement.start:
-        raise _refused("An agreement's dates are out of order.", path, "start ≤ destroyed_on")
     return agreement
 
 

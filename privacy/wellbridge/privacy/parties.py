@@ -11,12 +11,19 @@ from datetime import date
 from pathlib import Path
 
 from wellbridge.privacy.agreements import Agreement, load_agreement
+from wellbridge.privacy.attestations import is_attested
 from wellbridge.schemas.errors import PrivacyError
 
 
-def is_overdue(agreement: Agreement, today: date) -> bool:
-    """Whether the day of destruction is past and nobody attested that the data are destroyed."""
-    return agreement.destruction_date < today and agreement.destroyed_on is None
+def is_overdue(folder: Path, agreement: Agreement, today: date) -> bool:
+    """Whether the day of destruction is past and no document attests that the data are destroyed.
+
+    Args:
+        folder: the site's folder of agreements.
+        agreement: one of them.
+        today: the day that counts.
+    """
+    return agreement.destruction_date < today and not is_attested(folder, agreement)
 
 
 def is_barred(agreement: Agreement, today: date) -> bool:
@@ -33,7 +40,7 @@ def check_party(folder: Path, agreement: Agreement, today: date) -> None:
         PrivacyError: WB-E-072, naming the agreements.
     """
     others = [other for other in _readable(folder) if _party(other) == _party(agreement)]
-    owed = sorted(other.id for other in others if is_overdue(other, today))
+    owed = sorted(other.id for other in others if is_overdue(folder, other, today))
     barred = sorted(other.id for other in others if is_barred(other, today))
     if owed or barred:
         parts = [

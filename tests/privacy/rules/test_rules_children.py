@@ -70,7 +70,9 @@ def test_s03_a_record_that_does_not_say_is_taken_for_one_of_treatment() -> None:
 
 def test_s04_a_notice_against_further_disclosure_goes_with_every_release(releases: dict[str, Release]) -> None:
     for release in releases.values():
-        assert "may not disclose them to any other party" in (release.path / "README.txt").read_text(encoding="utf-8")
+        text = (release.path / "README.txt").read_text(encoding="utf-8")
+        assert "may not disclose them to any other party" in text
+        assert "42 CFR part 2 prohibits unauthorized use or disclosure of these records" in text
 
 
 def test_s05_rows_that_can_be_of_treatment_are_de_identified_as_hipaa_asks() -> None:

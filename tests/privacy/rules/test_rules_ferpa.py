@@ -11,10 +11,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
 from pipelines.district_memory import AS_OF
 from privacy.rules.rule_data import P, column, contract, in_record, in_warehouse, released_rows, rows
 from wellbridge.etl.store import Store, open_store
+from wellbridge.pipelines.cli.group import cli
 from wellbridge.pipelines.extract_columns import RECORD_COLUMNS, student_rows
 from wellbridge.pipelines.extract_definitions import ExtractDefinition, load_definition, load_definitions
 from wellbridge.pipelines.extracts import Release, build
@@ -22,11 +24,12 @@ from wellbridge.pipelines.policy.release import ATTACKER, STATEMENT
 from wellbridge.pipelines.releases import build_release
 from wellbridge.pipelines.site import Site
 from wellbridge.privacy.agreements import Agreement, check_elements, in_force, load_agreement
+from wellbridge.privacy.attestations import write_attestation
 from wellbridge.privacy.codes import MemoryCrosswalk, replace_keys
 from wellbridge.privacy.parties import check_party
 from wellbridge.privacy.rules.book import builtin
 from wellbridge.privacy.rules.local import tightened
-from wellbridge.schemas.errors import PrivacyError, SafeError, StoreError
+from wellbridge.schemas.errors import ConfigurationError, PrivacyError, SafeError, SourceError, StoreError
 from wellbridge.schemas.warehouse import METADATA
 
 NOW = datetime(2026, 11, 2, 6, 0, tzinfo=UTC)
@@ -200,9 +203,9 @@ def test_f06_nothing_beyond_the_list_leaves(folder: Path, agreement: Agreement, 
 def test_f06_a_site_can_ask_for_the_signed_paper(
     district: Store, folder: Path, agreement: Agreement, tmp_path: Path
 ) -> None:
-    fields = sorted({*builtin().rules["F-06"].limits["required_fields"], "signed_sha256"})  # type: ignore[misc]
     definition = load_definition(folder / "extracts" / f"{TABLES}.toml")
     for rule, basis in (("F-06", "studies"), ("F-07", "audit_evaluation")):
+        fields = sorted({*builtin().rules[rule].limits["required_fields"], "signed_sha256"})  # type: ignore[misc]
         rules = f"[tighten.{rule}]\nrequired_fields = {json.dumps(fields)}"
         unsigned = replace(agreement, basis=type(agreement.basis)(basis))
         assert "signed_sha256" in refused(definition, unsigned, district, tmp_path / "out", rules).where
@@ -224,16 +227,55 @@ OLD = {"start": "2024-07-01", "end": "2025-06-30", "destruction_date": "2025-12-
 def test_f07_who_has_not_destroyed_in_time_receives_nothing_new_until_it_is_attested(
     folder: Path, tmp_path: Path
 ) -> None:
-    agreement = load_agreement(write_agreement(tmp_path, folder, "sea-new"))
+    agreements = tmp_path / "agreements"
+    agreement = load_agreement(write_agreement(agreements, folder, "sea-new"))
     today = in_force(agreement, NOW)
-    write_agreement(tmp_path, folder, "sea-old", **OLD)
+    write_agreement(agreements, folder, "sea-old", **OLD)
     with pytest.raises(PrivacyError) as caught:
-        check_party(tmp_path, agreement, today)
+        check_party(agreements, agreement, today)
     assert (caught.value.code, caught.value.exit) == ("WB-E-072", 14)
     assert "sea-old" in caught.value.where
     assert "F-07" in caught.value.where
-    write_agreement(tmp_path, folder, "sea-old", **OLD, destroyed_on="2025-12-20")
-    check_party(tmp_path, agreement, today)
+    # A day written into the agreement is no proof; a document is, for as long as it is there and unchanged.
+    write_agreement(agreements, folder, "sea-old", **OLD, destroyed_on="2025-12-20")
+    with pytest.raises(PrivacyError, match="WB-E-072"):
+        check_party(agreements, agreement, today)
+    letter = tmp_path / "letter.pdf"
+    letter.write_bytes(b"We destroyed it.")
+    old = load_agreement(write_agreement(agreements, folder, "sea-old", **OLD))
+    made = write_attestation(agreements, old, letter, date(2025, 12, 20), today)
+    check_party(agreements, agreement, today)
+    kept = tmp_path / "attestations" / made.document
+    assert kept.stat().st_mode & 0o077 == 0
+    assert write_attestation(agreements, old, letter, date(2025, 12, 20), today) == made
+    letter.write_bytes(b"Another letter.")
+    with pytest.raises(ConfigurationError, match="WB-E-011"):
+        write_attestation(agreements, old, letter, date(2025, 12, 20), today)
+    kept.write_bytes(b"changed")
+    with pytest.raises(PrivacyError, match="WB-E-072"):
+        check_party(agreements, agreement, today)
+
+
+@pytest.mark.parametrize("day", [date(2024, 6, 30), date(2027, 1, 1)])
+def test_f07_no_day_before_the_agreement_and_none_to_come_is_attested(
+    folder: Path, tmp_path: Path, day: date
+) -> None:
+    old = load_agreement(write_agreement(tmp_path / "agreements", folder, "sea-old", **OLD))
+    letter = tmp_path / "letter.pdf"
+    letter.write_bytes(b"We destroyed it.")
+    with pytest.raises(ConfigurationError, match="WB-E-011"):
+        write_attestation(tmp_path / "agreements", old, letter, day, date(2026, 11, 2))
+    letter.write_bytes(b"")
+    with pytest.raises(SourceError, match="WB-E-023"):
+        write_attestation(tmp_path / "agreements", old, letter, date(2025, 12, 20), date(2026, 11, 2))
+    assert not (tmp_path / "attestations").exists()
+
+
+def test_f07_an_evaluation_says_how_the_recipient_protects_what_it_gets(
+    district: Store, folder: Path, agreement: Agreement, tmp_path: Path
+) -> None:
+    definition = load_definition(folder / "extracts" / f"{TABLES}.toml")
+    assert "safeguards" in refused(definition, replace(agreement, safeguards=""), district, tmp_path / "out", "").where
 
 
 def test_f07_the_party_is_known_however_its_name_is_written_and_others_are_not_touched(
@@ -258,9 +300,9 @@ def test_f07_a_site_s_release_is_refused_and_no_event_is_written(night: Site, fo
     assert events(night, "disclosure") == []
 
 
-def test_f07_that_data_were_destroyed_changes_no_digest_of_what_was_agreed(agreement: Agreement) -> None:
-    assert replace(agreement, destroyed_on=date(2028, 1, 2)).digest() == agreement.digest()
+def test_f07_what_was_agreed_changes_the_digest_and_what_was_not_told_before_leaves_it(agreement: Agreement) -> None:
     assert replace(agreement, signed_sha256="0" * 64).digest() != agreement.digest()
+    assert replace(agreement, schools=("A",)).digest() != replace(agreement, schools=()).digest()
 
 
 # -- F-08 to F-11 ------------------------------------------------------------------------------------------
@@ -283,6 +325,37 @@ def test_f08_each_release_is_written_down_with_parties_interest_exception_and_ag
         "interest": "Evaluate whether school and community partners' supports reach students",
         "parties": ["State Education Agency", "Director of Student Supports"], "release": release.digest,
     }
+
+
+def test_f08_one_command_prints_the_record_for_any_parent(night: Site) -> None:
+    release = build_release(night, TABLES)
+    done = CliRunner().invoke(cli, ["policy", "disclosures", "--project", str(night.root), "--json"])
+    assert done.exit_code == 0
+    found = [one for one in json.loads(done.stdout)["disclosures"] if one["release"] == release.digest]
+    assert found
+    assert {"day", "agreement", "exception", "group", "interest", "parties"} <= set(found[0])
+    later = ["policy", "disclosures", "--project", str(night.root), "--from", "2999-01-01"]
+    assert "Nothing was disclosed." in CliRunner().invoke(cli, later).stdout
+
+
+def test_f07_a_command_records_the_document_and_tells_the_ledger(night: Site, folder: Path, tmp_path: Path) -> None:
+    path = write_agreement(night.root / "policy" / "agreements", folder, "sea-old", **OLD)
+    letter = tmp_path / "letter.pdf"
+    letter.write_bytes(b"We destroyed it.")
+    try:
+        with pytest.raises(PrivacyError, match="WB-E-072"):
+            build_release(night, TABLES)
+        words = ["policy", "attest", "sea-old", str(letter), "--on", "2025-12-20", "--project", str(night.root)]
+        for _ in range(2):  # the same again changes nothing
+            assert CliRunner().invoke(cli, words).exit_code == 0
+        assert CliRunner().invoke(cli, ["policy", "attest", "none", *words[3:]]).exit_code == 14
+        build_release(night, TABLES)
+    finally:
+        path.unlink()
+    with open_store(night.warehouse, METADATA, read_only=True) as store:
+        told = store.frame("SELECT detail FROM ledger_event WHERE action = 'agreement.destroyed'")["detail"].to_list()
+    assert len(told) == 1
+    assert hashlib.sha256(letter.read_bytes()).hexdigest() in told[0]
 
 
 def test_f09_a_barred_party_receives_nothing_under_any_agreement_and_is_told_why(
@@ -308,6 +381,27 @@ def test_f10_a_store_that_other_accounts_may_read_is_not_opened(tmp_path: Path) 
     path.chmod(0o640)
     with pytest.raises(StoreError, match="WB-E-051"), open_store(path, METADATA, read_only=True):
         pass
+
+
+def test_f10_under_an_agreement_about_one_school_no_other_school_s_rows_leave(
+    district: Store, folder: Path, agreement: Agreement, tmp_path: Path
+) -> None:
+    sizes = student_rows(district, AS_OF, ["school"]).group_by("school").len().sort("len", descending=True)
+    largest, other = sizes["school"][0], sizes["school"][1]
+    scoped = replace(agreement, schools=(largest,))
+    tables = replace(load_definition(folder / "extracts" / f"{TABLES}.toml"), measures=(), dimensions=())
+    counts = tuple(replace(spec, schools=(largest,)) for spec in tables.counts)
+    within = replace(tables, counts=counts, schools=(largest,))
+    for wrong in (tables, replace(tables, schools=(other,)), replace(within, schools=(largest, other))):
+        assert "F-10" in refused(wrong, scoped, district, tmp_path / "out").where
+    measured = load_definition(folder / "extracts" / f"{TABLES}.toml")
+    assert "measures" in refused(replace(measured, schools=(largest,)), scoped, district, tmp_path / "out").where
+    release = build(within, scoped, district, MemoryCrosswalk(), tmp_path / "out", NOW, as_of=AS_OF)
+    found = released_rows(release.path / "students.csv")
+    assert {row["school"] for row in found} == {largest, "all"}
+    records = replace(load_definition(folder / "extracts" / f"{RECORDS}.toml"), schools=(largest,))
+    alone = build(records, scoped, district, MemoryCrosswalk(), tmp_path / "out", NOW, as_of=AS_OF)
+    assert 0 < len(released_rows(alone.path / "records.csv")) <= sizes["len"][0]
 
 
 def test_f11_no_small_group_is_in_a_student_level_file_though_codes_stand_for_the_students(

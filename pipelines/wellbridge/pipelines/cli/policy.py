@@ -11,6 +11,8 @@ from wellbridge.pipelines.cli.output import command, document, json_option, proj
 from wellbridge.schemas.errors import ConfigurationError, Exit, VerifyError, render
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from wellbridge.privacy.rules.book import Book
     from wellbridge.privacy.rules.rule import Rule
 
@@ -251,6 +253,56 @@ def policy_coverage(html: Path | None, everything: bool, project: Path, as_json:
     if gaps:
         click.echo(failed.render(), err=True)
     return code
+
+
+@policy.command("attest", short_help="Record that a recipient destroyed what an agreement gave.")
+@click.argument("agreement", metavar="AGREEMENT")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="DOCUMENT")
+@click.option("--on", "day", required=True, type=click.DateTime(["%Y-%m-%d"]), help="The day of destruction.")
+@project_option
+@json_option
+@command
+def policy_attest(agreement: str, file: Path, day: datetime, project: Path, as_json: bool) -> Exit:
+    """Record that a recipient destroyed what an agreement gave, with the recipient's own document (F-07).
+
+    The document is kept beside the record; where it is missing or was changed, nothing is attested. Until an overdue
+    destruction is attested its recipient receives nothing new, under any agreement.
+    """
+    from wellbridge.pipelines.policy.disclosures import attest
+    from wellbridge.pipelines.site import load_site
+
+    made = attest(load_site(project), agreement, file, day.date())
+    if as_json:
+        facts = {"agreement": made.agreement, "destroyed_on": made.destroyed_on.isoformat(), "sha256": made.sha256}
+        show_json(document(Exit.DONE, **facts))
+    else:
+        click.echo(f"Attested: agreement {made.agreement}, destroyed on {made.destroyed_on.isoformat()}.")
+    return Exit.DONE
+
+
+@policy.command("disclosures", short_help="Print the record of disclosures, for a parent or an auditor.")
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="Only from this day on.")
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Only until this day.")
+@project_option
+@json_option
+@command
+def policy_disclosures(first: datetime | None, last: datetime | None, project: Path, as_json: bool) -> Exit:
+    """Print the record of disclosures: who received what, for which interest, under which exception (F-08).
+
+    Releases are about groups: who was a student of the group on a release's day is in it, so one record answers every
+    parent of the group (34 CFR 99.32(a), 99.10). Nobody is looked up.
+    """
+    from wellbridge.pipelines.policy.disclosures import disclosures
+    from wellbridge.pipelines.site import load_site
+
+    found = disclosures(load_site(project), first.date() if first else None, last.date() if last else None)
+    if as_json:
+        show_json(document(Exit.DONE, disclosures=found))
+    else:
+        click.echo(table([
+            {**one, "parties": ", ".join(one["parties"]), "release": one["release"][:12]} for one in found
+        ]) if found else "Nothing was disclosed.")
+    return Exit.DONE
 
 
 def _lines(lines: list[Any]) -> list[dict[str, Any]]:

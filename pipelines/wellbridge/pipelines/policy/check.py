@@ -75,10 +75,10 @@ class _Look:
 
     def agreements(self) -> None:
         for agreement in self._read(self.folder, "agreement", load_agreement):
-            if is_overdue(agreement, self.today):
+            if is_overdue(self.folder, agreement, self.today):
                 self._add("agreement", PrivacyError(
                     "WB-E-072", "The day of destruction is past, and nobody attested that the data are destroyed.",
-                    f"agreement {agreement.id} · destroyed_on · F-07"))
+                    f"agreement {agreement.id} · F-07"))
 
     def extracts(self) -> None:
         for definition in self._read(self.root / "extracts", "extract", load_definition):

@@ -62,6 +62,7 @@ def check_release(definition: ExtractDefinition, agreement: Agreement, book: Boo
                          "determined_by · F-04")
     if book.limit("percent_only") and definition.counts:
         raise _forbidden("An extract counts students where the rules allow percentages alone.", where, "counts · N-03")
+    _check_schools(definition, agreement, where)
     if book.number("code_bytes") > CODE_BYTES:
         raise _forbidden(f"Codes have {CODE_BYTES} random bytes, fewer than the rules ask.", where, "code_bytes · F-05")
     unfit = {d.column: rules for d in decisions(definition, book) if (rules := _against(d))}
@@ -127,6 +128,18 @@ def _check_agreement(agreement: Agreement, book: Book) -> None:
             "WB-E-040", "An agreement does not say all that the rules ask.",
             f"agreement {agreement.id} · {', '.join(missing)} · {rule.id}",
         )
+
+
+def _check_schools(definition: ExtractDefinition, agreement: Agreement, where: str) -> None:
+    """An agreement about some schools gives rows of their students alone, and no measure, which is of the district."""
+    if agreement.schools and not set(definition.schools) <= set(agreement.schools):
+        raise _forbidden("An extract is about schools that its agreement does not cover.", where, "schools · F-10")
+    if agreement.schools and not definition.schools:
+        raise _forbidden("An extract is about the whole district, its agreement about some schools.", where,
+                         "schools · F-10")
+    if definition.schools and definition.measures:
+        raise _forbidden("Measures are about the whole district, the extract about some schools.", where,
+                         "measures · F-10")
 
 
 def _forbidden(what: str, where: str, place: str) -> PrivacyError:
