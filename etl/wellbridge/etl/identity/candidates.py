@@ -6,17 +6,20 @@ in which the records came.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
 
 from wellbridge.etl.identity import matcher
+from wellbridge.etl.identity.decide import Source
 from wellbridge.etl.identity.history import Moment
 from wellbridge.etl.identity.parts import TRAIT_NAMES, opened
 from wellbridge.etl.identity.sealed import Seals
 from wellbridge.etl.store import Store
 
 ANCHOR: Final = "student"  # the namespace of the district's roster: its records are what others attach to
+_AT_ONCE: Final = 100_000  # records whose blocking keys are in memory together
 PAIR_COLUMNS: Final = ("record_a", "record_b", "outcome", "reason", "weight")
 
 
@@ -32,7 +35,7 @@ def unread(store: Store) -> pl.DataFrame:
 
 
 def read(
-    store: Store, seals: Seals, records: pl.DataFrame, moment: Moment
+    store: Store, seals: Seals, records: pl.DataFrame, sources: Sequence[Source], moment: Moment
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Take in what records say now: their tokens, and the scores of their pairs.
 
@@ -40,6 +43,7 @@ def read(
         store: the vault's store, in a transaction.
         seals: of the site.
         records: of ``unread``.
+        sources: every source, the anchor first, with its size.
         moment: the run and its instant.
 
     Returns:
@@ -48,25 +52,34 @@ def read(
     """
     raw = _raw(store, seals, records)
     content = raw.select(pl.concat_str("record_id", pl.struct(TRAIT_NAMES).struct.json_encode())).to_series()
-    now = raw.select("record_id", "source", seals.digests(content).alias("content"))
-    changed = _note(store, now, moment)
-    raw = raw.join(changed, on="record_id", how="semi")
+    digests = raw.select("record_id", seals.digests(content).alias("content"))
+    changed = _note(store, records.join(digests, on="record_id", how="left"), moment)
     gone = _forget_pairs(store, changed)
-    standard = matcher.standard(raw)
-    tokens = _tokens(seals, standard)
-    if tokens.height:
-        store.append("block_token", tokens)
-        near = _near(store, tokens, changed)
-        others = matcher.standard(_raw(store, seals, near))
-        pairs = matcher.score(pl.concat([standard, others]), changed["record_id"])
-        if pairs.height:
-            store.append("scored_pair", pairs.with_columns(pl.lit(matcher.model_hash()).alias("model_hash")))
+    _compare(store, seals, raw.join(changed, on="record_id", how="semi"), changed, sources)
     ends = pl.concat([gone["record_a"], gone["record_b"], changed["record_id"]]).unique()
     return ends.to_frame("record_id"), gone
 
 
+def _compare(
+    store: Store, seals: Seals, raw: pl.DataFrame, changed: pl.DataFrame, sources: Sequence[Source]
+) -> None:
+    """Store the tokens of changed records, and the scores of their pairs."""
+    if not raw.height:
+        return
+    standard = matcher.standard(raw)
+    tokens = _tokens(seals, standard, changed)
+    near = _near(store, tokens, sources)
+    store.append("block_token", tokens.select("number", "token"))
+    pairs = matcher.score(standard, matcher.standard(_raw(store, seals, near)), sources)
+    if pairs.height:
+        store.append("scored_pair", pairs.with_columns(pl.lit(matcher.model_hash()).alias("model_hash")))
+
+
 def _raw(store: Store, seals: Seals, records: pl.DataFrame) -> pl.DataFrame:
-    """Return ``record_id, source`` and the traits of records; an anchor's student number is its source's id."""
+    """Return ``record_id, source`` and the traits of records that say something.
+
+    An anchor's student number is its source's id.
+    """
     said = opened(store, seals, records)
     numbers = store.frame(
         "SELECT k.key AS record_id, k.source_id FROM source_key k SEMI JOIN records r ON k.key = r.record_id "
@@ -75,7 +88,7 @@ def _raw(store: Store, seals: Seals, records: pl.DataFrame) -> pl.DataFrame:
         records=records.select("record_id"),
     )
     return (
-        records.join(said, on="record_id", how="left")
+        records.join(said, on="record_id")
         .join(numbers, on="record_id", how="left")
         .with_columns(
             pl.when(pl.col("source") == ANCHOR)
@@ -88,36 +101,41 @@ def _raw(store: Store, seals: Seals, records: pl.DataFrame) -> pl.DataFrame:
 
 
 def _note(store: Store, now: pl.DataFrame, moment: Moment) -> pl.DataFrame:
-    """Write down what was read; return ``record_id`` of those that say something else than before."""
+    """Write down what was read; return ``record_id, number, source`` of records that say something else than before."""
     known = store.frame(
-        "SELECT r.record_id, r.content AS known, r.matcher, r.seen_at FROM source_record r SEMI JOIN seen n "
+        "SELECT r.record_id, r.number, r.content AS known, r.matcher, r.seen_at FROM source_record r SEMI JOIN seen n "
         "ON r.record_id = n.record_id",
         seen=now.select("record_id"),
     )
-    both = now.join(known, on="record_id", how="left")
-    is_same = (pl.col("content") == pl.col("known")) & (pl.col("matcher") == matcher.version())
-    changed = both.filter(~is_same.fill_null(False))
+    last = int(store.value("SELECT coalesce(max(number), 0) FROM source_record"))
+    both = now.join(known, on="record_id", how="left").with_columns(
+        pl.coalesce("number", last + pl.col("number").is_null().cum_sum()).alias("number"),
+        (pl.col("content").eq_missing(pl.col("known")) & (pl.col("matcher") == matcher.version()))
+        .fill_null(False)
+        .alias("is_same"),
+    )
     store.run(
         "DELETE FROM source_record r USING seen n WHERE r.record_id = n.record_id",
         seen=now.select("record_id"),
     )
     rows = both.select(
         "record_id",
+        "number",
         "source",
         "content",
         pl.lit(matcher.version()).alias("matcher"),
         pl.lit(True).alias("is_read"),
-        is_same.fill_null(False).alias("is_decided"),
+        pl.col("is_same").alias("is_decided"),
         pl.col("seen_at").fill_null(pl.lit(moment.at, pl.Datetime("us"))),
         pl.lit(moment.run_id).alias("run_id"),
     )
     store.append("source_record", rows)
-    return changed.select("record_id")
+    return both.filter(~pl.col("is_same")).select("record_id", "number", "source")
 
 
 def _forget_pairs(store: Store, changed: pl.DataFrame) -> pl.DataFrame:
     """Drop the tokens and pairs of changed records; return the pairs."""
-    store.run("DELETE FROM block_token t USING changed c WHERE t.record_id = c.record_id", changed=changed)
+    store.run("DELETE FROM block_token t USING changed c WHERE t.number = c.number", changed=changed)
     chosen = "record_a IN (SELECT record_id FROM changed) OR record_b IN (SELECT record_id FROM changed)"
     gone = store.frame(f"SELECT {', '.join(PAIR_COLUMNS)} FROM scored_pair WHERE {chosen}", changed=changed)
     if gone.height:
@@ -125,17 +143,24 @@ def _forget_pairs(store: Store, changed: pl.DataFrame) -> pl.DataFrame:
     return gone
 
 
-def _tokens(seals: Seals, standard: pl.DataFrame) -> pl.DataFrame:
-    keys = matcher.blocking_keys(standard)
-    return keys.select("record_id", seals.tokens(keys["key"]).alias("token")).unique()
+def _tokens(seals: Seals, standard: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
+    """Return ``number, token, source`` of records, a block of records at a time."""
+    found = []
+    for block in standard.iter_slices(_AT_ONCE):
+        keys = matcher.blocking_keys(block).join(changed, on="record_id")
+        found.append(keys.select("number", seals.tokens(keys["key"]).alias("token"), "source").unique())
+    return pl.concat(found)
 
 
-def _near(store: Store, tokens: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
-    """Return ``record_id, source`` of all other records that share a token with a changed one."""
+def _near(store: Store, tokens: pl.DataFrame, sources: Sequence[Source]) -> pl.DataFrame:
+    """Return ``record_id, source`` of other records that share a token with a changed one and may be its child's."""
+    repeating = pl.DataFrame(
+        {"source": [one.name for one in sources if not one.is_unique]}, {"source": pl.String}
+    )
     return store.frame(
-        "SELECT r.record_id, r.source FROM source_record r SEMI JOIN "
-        "(SELECT DISTINCT b.record_id FROM block_token b SEMI JOIN tokens t ON b.token = t.token) n "
-        "ON r.record_id = n.record_id ANTI JOIN changed c ON r.record_id = c.record_id",
-        tokens=tokens.select(pl.col("token").unique()),
-        changed=changed,
+        "SELECT DISTINCT r.record_id, r.source FROM block_token b JOIN tokens t ON b.token = t.token "
+        "JOIN source_record r ON r.number = b.number WHERE r.source <> t.source "
+        "OR r.source IN (SELECT source FROM repeating)",
+        tokens=tokens.select("token", "source").unique(),
+        repeating=repeating,
     )

@@ -51,7 +51,7 @@ def forgotten(store: Store) -> list[str]:
 _DELETIONS = (
     "DELETE FROM source_key k USING gone g WHERE k.key = g.record_id",
     "DELETE FROM record_part p USING gone g WHERE p.record_id = g.record_id",
-    "DELETE FROM block_token t USING gone g WHERE t.record_id = g.record_id",
+    "DELETE FROM block_token t USING gone g, source_record r WHERE r.record_id = g.record_id AND t.number = r.number",
     "DELETE FROM scored_pair p USING gone g WHERE p.record_a = g.record_id OR p.record_b = g.record_id",
     "DELETE FROM link_constraint c USING gone g WHERE c.record_a = g.record_id OR c.record_b = g.record_id",
     "UPDATE source_record SET content = NULL, matcher = 'forgotten', is_decided = false FROM gone g "

@@ -84,7 +84,6 @@ def commit(store: Store, wanted: pl.DataFrame, moment: Moment) -> pl.DataFrame:
     if not ended.height and not begun.height:
         return _moved(known, wanted)
     moved = _moved(known, wanted)
-    before = _members(store, moved)
     if ended.height:
         store.run(
             "UPDATE membership SET asserted_to = ? FROM ended e WHERE membership.record_id = e.record_id "
@@ -100,7 +99,7 @@ def commit(store: Store, wanted: pl.DataFrame, moment: Moment) -> pl.DataFrame:
         [moment.at],
         begun=begun,
     )
-    _write_events(store, moved, wanted, before, moment)
+    _write_events(store, moved, moment)
     return moved
 
 
@@ -177,9 +176,7 @@ def _members(store: Store, moved: pl.DataFrame) -> dict[str, int]:
     return dict(found.iter_rows())
 
 
-def _write_events(
-    store: Store, moved: pl.DataFrame, wanted: pl.DataFrame, before: dict[str, int], moment: Moment
-) -> None:
+def _write_events(store: Store, moved: pl.DataFrame, moment: Moment) -> None:
     if not moved.height:
         return
     after = _members(store, moved)
@@ -197,7 +194,7 @@ def _write_events(
         event = {
             "seq": number,
             "event_id": event_id,
-            "kind": _kind(after.get(change["old_key"], 0), before.get(change["new_key"], 0)),
+            "kind": _kind(after.get(change["old_key"], 0), after[change["new_key"]] - change["records"]),
             "from_key": change["old_key"],
             "to_key": change["new_key"],
             "records": change["records"],
@@ -212,11 +209,11 @@ def _write_events(
     _redirect(store, moved, events, moment)
 
 
-def _kind(left: int, was_there: int) -> str:
-    """Name what happened between two keys: who stays under the old one, and who was under the new one before."""
-    if not left and was_there:
+def _kind(left: int, others: int) -> str:
+    """Name what happened between two keys: ``left`` stay under the old one, ``others`` are under the new one too."""
+    if not left and others:
         return "merge"
-    return "split" if left and not was_there else "reassign"
+    return "split" if left and not others else "reassign"
 
 
 def _hash(before: str, event: dict[str, Any]) -> str:

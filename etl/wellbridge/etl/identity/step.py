@@ -43,7 +43,7 @@ def link(vault: Vault, run_id: str = "") -> pl.DataFrame:
     is_other = config != store.value("SELECT config_hash FROM identity_run ORDER BY ended_at DESC LIMIT 1")
     seeds, gone = pl.DataFrame(schema={"record_id": pl.String}), None
     if new.height:
-        seeds, gone = read(store, vault.seals, new, moment)
+        seeds, gone = read(store, vault.seals, new, sources, moment)
         reach("identity.scored")
     touched = _touched(store, seeds, is_all=is_other)
     if not touched.height:

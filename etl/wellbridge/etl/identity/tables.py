@@ -33,6 +33,7 @@ RECORD_PART = _table("record_part", record_id=_T, given=_T, version=_T, digest=_
 SOURCE_RECORD = _table(
     "source_record",
     record_id=_T,
+    number=_I,
     source=_T,
     content=_I,
     matcher=_T,
@@ -41,7 +42,8 @@ SOURCE_RECORD = _table(
     seen_at=_M,
     run_id=_T,
 )
-BLOCK_TOKEN = _table("block_token", record_id=_T, token=_I)
+# By the record's ``number``: there are several tokens a record, and a number takes a fraction of an id's room.
+BLOCK_TOKEN = _table("block_token", number=_I, token=_I)
 # Every pair that was scored, and what was decided about it last: the review queue is ``outcome = 'review'``.
 SCORED_PAIR = _table(
     "scored_pair",
