@@ -22,7 +22,8 @@ NOTICE: Final = (
     "which they were disclosed, may not disclose them to any other party without prior written consent except as "
     "99.33(b) allows, and must destroy them by the date stated. The recipient shall not try to identify a child, nor "
     "join these data with others for that end. A party that rediscloses improperly may be denied access for at "
-    "least five years (20 USC 1232g(b)(4)(B))."
+    "least five years (20 USC 1232g(b)(4)(B)). Of what came from substance use disorder treatment: 42 CFR part 2 "
+    "prohibits unauthorized use or disclosure of these records."
 )
 
 
