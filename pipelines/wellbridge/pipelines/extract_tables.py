@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from types import MappingProxyType
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from wellbridge.etl.store import Store
@@ -26,8 +28,13 @@ from wellbridge.privacy.tables.linked import LinkedTables
 from wellbridge.privacy.tables.margins import ALL, crossed
 from wellbridge.privacy.tables.published_shares import HIDDEN, ProtectedMeasures, measures_result
 from wellbridge.privacy.tables.shares import MeasureTables, Population, add_measures
+from wellbridge.privacy.tables.sums import Ints
 from wellbridge.schemas.classes import PrivacyClass
 
+# For each file the cells that must be hidden, by columns and members.
+Hide = Mapping[str, Sequence[Mapping[str, str]]]
+OUTCOME: Final = "outcome"  # the dimension of those whom a measure finds and those whom it does not
+WITH, WITHOUT = "with", "without"
 MEASURES_FILE: Final = "measures.csv"
 RECORDS_FILE: Final = "records.csv"
 # One sentence for every hidden cell: which of them is the small one must not be learnt from the list.
@@ -73,13 +80,15 @@ class DataFile:
 
 
 def aggregate_files(
-    store: Store, definition: ExtractDefinition, as_of: date, min_cell: int, asked: Practice
+    store: Store, definition: ExtractDefinition, as_of: date, min_cell: int, asked: Practice,
+    hide: Hide = MappingProxyType({}),
 ) -> list[DataFile]:
     """Protect all tables of an extract together and return them.
 
     Args:
         min_cell: smallest count that may be shown, as strict as rules, agreement and definition together.
         asked: what else the rules ask of published tables.
+        hide: cells of a file that must be hidden too, because of what was released before.
 
     Raises:
         PrivacyError: WB-E-042 when a cell cannot be protected.
@@ -88,14 +97,39 @@ def aggregate_files(
     counts = [_counted(linked, store, spec, as_of, asked) for spec in definition.counts]
     rows = _measure_rows(store, definition)
     measures = add_measures(linked, rows, means=_means(definition), population=_population(definition))
+    for spec, table in zip(definition.counts, counts, strict=True):
+        linked.keep_hidden(_cells_of(table, hide.get(f"{spec.name}.csv", ())))
+    linked.keep_hidden(_measure_cells(measures, hide.get(MEASURES_FILE, ())))
     settle_counts(linked, counts)
     out = [
-        _count_file(spec, table, counts_result(linked, table))
+        _count_file(spec, table, counts_result(linked, table), as_of)
         for spec, table in zip(definition.counts, counts, strict=True)
     ]
     if measures.rows:
-        out.append(_measure_file(definition, measures, measures_result(linked, measures, asked), asked))
+        out.append(_measure_file(definition, measures, measures_result(linked, measures, asked), asked, as_of))
     return out
+
+
+def _cells_of(table: CountTable, named: Sequence[Mapping[str, str]]) -> Ints:
+    """Return the numbers of cells that are named by their columns and members, those summed over left out."""
+    wanted = pl.DataFrame([{name: cell.get(name, ALL) for name in table.columns} for cell in named],
+                          schema=dict.fromkeys(table.columns, pl.String))
+    rows = table.table.with_row_index("row").join(wanted, on=list(table.columns), how="semi")["row"].to_numpy()
+    found: Ints = table.cells.ravel()[table.grid.place][rows]
+    return found
+
+
+def _measure_cells(tables: MeasureTables, named: Sequence[Mapping[str, str]]) -> Ints:
+    """Return the numbers of the counts behind measures that are named by their key and outcome."""
+    wanted = set()
+    for cell in named:
+        dimension = cell["dimension"]
+        place = (dimension, cell[dimension]) if dimension in cell else (ALL, ALL)
+        wanted.add((cell["measure_id"], cell["period"], *place, cell.get(OUTCOME, "")))
+    found = [number for row in tables.rows for outcome, number in
+             (("", row.total), (WITH, row.those_with), (WITHOUT, row.those_without))
+             if number != -1 and (*row.key, outcome) in wanted]
+    return np.array(found, dtype=np.int64)
 
 
 def _counted(linked: LinkedTables, store: Store, spec: CountSpec, as_of: date, asked: Practice) -> CountTable:
@@ -127,11 +161,11 @@ def _population(definition: ExtractDefinition) -> Population:
     )
 
 
-def _count_file(spec: CountSpec, table: CountTable, found: Protected) -> DataFile:
+def _count_file(spec: CountSpec, table: CountTable, found: Protected, as_of: date) -> DataFile:
     hidden = found.table.filter(pl.col("n").is_null())
     return DataFile(
         name=f"{spec.name}.csv", frame=found.table,
-        facts={"kind": "counts", "title": spec.title, "count": "n",
+        facts={"kind": "counts", "title": spec.title, "count": "n", "on": as_of.isoformat(),
                "axes": [list(axis.columns) for axis in table.grid.axes]},
         dictionary=[*(_record_words(name) for name in spec.columns), _words("n", "integer", _COUNT_WORDS, "sensitive")],
         suppressed=_hidden_cells(hidden, table.columns),
@@ -140,7 +174,7 @@ def _count_file(spec: CountSpec, table: CountTable, found: Protected) -> DataFil
 
 
 def _measure_file(
-    definition: ExtractDefinition, tables: MeasureTables, found: ProtectedMeasures, asked: Practice
+    definition: ExtractDefinition, tables: MeasureTables, found: ProtectedMeasures, asked: Practice, as_of: date
 ) -> DataFile:
     means = _means(definition)
     hidden = found.table.filter(pl.col("shown") == HIDDEN)
@@ -151,7 +185,7 @@ def _measure_file(
              for name in definition.measures]
     return DataFile(
         name=MEASURES_FILE, frame=found.table,
-        facts={"kind": "measures", "title": "Measures by breakdown", "means": sorted(means),
+        facts={"kind": "measures", "title": "Measures by breakdown", "means": sorted(means), "on": as_of.isoformat(),
                "adding_up": [list(entry) for entry in tables.adding_up],
                **({"percent_only": True} if asked.percent_only else {}),
                **({"bands": [bands.name for bands in asked.bands]} if asked.bands else {})},
@@ -183,6 +217,7 @@ def record_file(
     return DataFile(
         name=RECORDS_FILE, frame=coded,
         facts={"kind": "records", "title": definition.title, "code": "code", "quasi": sorted(quasi),
+               "on": as_of.isoformat(), "groups": _groups(found, quasi),
                "levels": found.node, "classes": {str(size): n for size, n in found.classes.items()},
                "loss": found.loss, **({"sensitive": asked} if (asked := _asked(definition)) else {})},
         dictionary=[("code", "text", "Random code of the child under this agreement, in no other file", "key", "hex"),
@@ -204,6 +239,19 @@ def _quasi(definition: ExtractDefinition) -> dict[str, Hierarchy]:
     classed = {name for name in definition.columns if RECORD_COLUMNS[name].privacy is PrivacyClass.QUASI}
     return {name: definition.quasi.get(name, Hierarchy())
             for name in definition.columns if name in classed or name in definition.quasi}
+
+
+def _groups(found: Anonymized, quasi: Mapping[str, Hierarchy]) -> dict[str, dict[str, str]]:
+    """For each coarsened column, what its labels stand for as its hierarchy declares it, whoever is in the data."""
+    out = {}
+    for name, level in found.node.items():
+        steps = [step for step in quasi[name].levels[:level] if isinstance(step, Mapping)]
+        if level and len(steps) == level and not _further(found, name):
+            made = {new for step in steps for old, new in step.items() if old != new}
+            values = sorted({value for step in steps for value in step} - made)
+            labels = quasi[name].labels(pl.Series(values, dtype=pl.String), name)
+            out[name] = dict(labels.select("0", str(level)).iter_rows())
+    return out
 
 
 def _further(found: Anonymized, name: str) -> bool:

@@ -29,10 +29,11 @@ from wellbridge.pipelines.extract_definitions import (
     load_definition,
     load_definitions,
 )
-from wellbridge.pipelines.extract_tables import DataFile, aggregate_files, record_file
+from wellbridge.pipelines.extract_tables import DataFile, Hide, aggregate_files, record_file
 from wellbridge.pipelines.measures.registry import MEASURES
 from wellbridge.pipelines.policy.release import Limits, check_release, determination
-from wellbridge.pipelines.release_history import check_history
+from wellbridge.pipelines.record_history import followed
+from wellbridge.pipelines.release_history import beside_earlier, check_history
 from wellbridge.privacy.agreements import Agreement, check_elements, in_force
 from wellbridge.privacy.codes import Crosswalk
 from wellbridge.privacy.formula import neutralise
@@ -133,10 +134,14 @@ def build(
     limits = Limits(
         max(floor.min_cell, agreement.min_cell, definition.min_cell, *least), max(floor.k, agreement.k, definition.k)
     )
-    if definition.kind == AGGREGATE:
-        files = aggregate_files(warehouse, definition, day, limits.min_cell, practice(book))
-    else:
-        files = [record_file(warehouse, definition, day, limits.k, crosswalk, agreement)]
+
+    def make(hide: Hide) -> list[DataFile]:
+        if definition.kind == AGGREGATE:
+            return aggregate_files(warehouse, definition, day, limits.min_cell, practice(book), hide)
+        alone = record_file(warehouse, definition, day, limits.k, crosswalk, agreement)
+        return [followed(out_dir, alone, definition, agreement.id, limits.k)]
+
+    files = beside_earlier(out_dir, definition.id, limits, make)
     return _publish(definition, agreement, files, out_dir, now, day, limits, book, record, signer)
 
 

@@ -1,20 +1,19 @@
-"""Every table of counts that was ever released, attacked together with one that is about to be."""
+"""Every table that was ever released, attacked together with those that are about to be."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
+from wellbridge.pipelines.extract_tables import DataFile, Hide
+from wellbridge.pipelines.policy.release import Limits
+from wellbridge.pipelines.release_tables import Cell, Contents, Told, columns_of, told_by
+from wellbridge.privacy.formula import neutralise
 from wellbridge.privacy.manifest import read_manifest
-from wellbridge.privacy.tables.joint import ReleasedTable, attack_together, released_rows
+from wellbridge.privacy.tables.further import ROUNDS, Remedy, refusal, remedy
 from wellbridge.privacy.tables.linked import Need
 from wellbridge.schemas.errors import PrivacyError
-
-Contents = Mapping[str, bytes]
 
 
 def check_history(out_dir: Path, manifest: Mapping[str, Any], contents: Contents) -> None:
@@ -26,43 +25,92 @@ def check_history(out_dir: Path, manifest: Mapping[str, Any], contents: Contents
         contents: its files.
 
     Raises:
-        PrivacyError: WB-E-042, naming the earlier releases.
+        PrivacyError: WB-E-042, naming the earlier releases and the dimension to drop.
 
     Source: 34 CFR 99.31(b)(1), "whether through single or multiple releases".
     """
-    new = _tables(str(manifest["extract"]), manifest, contents)
-    earlier = [table for folder in _folders(out_dir) for table in _released(folder)]
-    if not new or not earlier:
-        return
-    found = attack_together([*earlier, *new])
-    ours = set(found.groups[len(earlier):])
-    beside = sorted({name for name, group in zip(found.releases, found.groups[:len(earlier)], strict=False)
-                     if group in ours})
-    if beside and found.given_away + found.narrowed:
-        raise PrivacyError(
-            "WB-E-042", f"Beside {len(beside)} earlier release(s) {found.given_away} small count(s) could be worked "
-            f"out, and {found.narrowed} would be certainly small.", f"releases {', '.join(beside)}",
-            todo="Release the tables as they were, or drop the dimension that is new",
-        )
+    new, seen = _beside(out_dir, manifest, contents)
+    if seen.exposures:
+        raise refusal(seen, columns_of(new))
 
 
-def _folders(out_dir: Path) -> list[Path]:
+def _beside(out_dir: Path, manifest: Mapping[str, Any], contents: Contents) -> tuple[list[Told], Remedy]:
+    new = told_by(str(manifest["extract"]), manifest, contents)
+    earlier = [one for folder in folders(out_dir) for one in _told_in(folder)] if new else []
+    if not earlier:
+        return new, Remedy((), {}, (), 0)
+    # A record file says something of other tables only where it counts by what they count by.
+    counted = {name for one in (*earlier, *new) if not one.table.is_lower_bound
+               for axis in one.table.axes for name in axis.columns}
+    new, earlier = (
+        [one for one in told if not one.table.is_lower_bound or one.table.axes[0].columns[0] in counted]
+        for told in (new, earlier)
+    )
+    return new, remedy([one.table for one in earlier], [one.table for one in new])
+
+
+def folders(out_dir: Path) -> list[Path]:
+    """Return the folders of a site's releases."""
     return sorted(path for path in out_dir.glob("*") if path.is_dir() and not path.name.startswith("."))
 
 
-def _released(folder: Path) -> list[ReleasedTable]:
+def _told_in(folder: Path) -> list[Told]:
     manifest = read_manifest(folder)
     if manifest is None:
         return []
-    names = [table["file"] for table in manifest["tables"] if table["kind"] == "counts"]
-    return _tables(folder.name, manifest, {name: (folder / name).read_bytes() for name in names})
+    names = [table["file"] for table in manifest["tables"]]
+    return told_by(folder.name, manifest, {name: (folder / name).read_bytes() for name in names})
 
 
-def _tables(name: str, manifest: Mapping[str, Any], contents: Contents) -> list[ReleasedTable]:
-    return [
-        released_rows(
-            name, pl.read_csv(io.BytesIO(contents[table["file"]]), infer_schema=False), axes=table["axes"],
-            count=table["count"], min_cell=manifest["min_cell"], is_strong=manifest["need"] == Need.STRONG,
-        )
-        for table in manifest["tables"] if table["kind"] == "counts"
-    ]
+def beside_earlier(
+    out_dir: Path, extract: str, limits: Limits, make: Callable[[Hide], list[DataFile]]
+) -> list[DataFile]:
+    """Make the files of a release so that they give nothing away beside earlier releases.
+
+    Args:
+        out_dir: the folder of releases.
+        extract: the extract's id.
+        limits: the least cell and class.
+        make: makes the files, given what must be hidden in them.
+
+    Raises:
+        PrivacyError: WB-E-042 when that cannot be, naming the earlier releases and the dimension to drop.
+    """
+    hide: dict[str, list[Cell]] = {}
+    files = make(hide)
+    for _ in range(ROUNDS):
+        new, seen = _beside(out_dir, *_draft(extract, limits, files))
+        if not seen.exposures:
+            break
+        more = _hidden_by(files, new, seen)
+        again = None
+        for name, cells in more.items():
+            hide.setdefault(name, []).extend(cells)
+        try:
+            again = make(hide) if more else None
+        except PrivacyError as error:
+            if error.code != "WB-E-042":
+                raise
+        if again is None:
+            raise refusal(seen, columns_of(new))
+        files = again
+    return files
+
+
+def _draft(extract: str, limits: Limits, files: Sequence[DataFile]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return what the manifest and the files will say of the tables."""
+    manifest = {
+        "extract": extract, "min_cell": limits.min_cell, "need": str(Need.STRONG),
+        "tables": [{"file": file.name, **file.facts} for file in files],
+    }
+    return manifest, {file.name: neutralise(file.frame)[0].write_csv().encode() for file in files}
+
+
+def _hidden_by(files: Sequence[DataFile], new: Sequence[Told], seen: Remedy) -> dict[str, list[Cell]]:
+    """Return the cells to hide by file; rows of a record file cannot be hidden so."""
+    fixed = {file.name for file in files if file.facts["kind"] == "records"}
+    out: dict[str, list[Cell]] = {}
+    for number, places in seen.hide.items():
+        if new[number].file not in fixed:
+            out.setdefault(new[number].file, []).extend(new[number].cell(place) for place in places)
+    return out

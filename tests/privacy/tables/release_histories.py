@@ -162,6 +162,21 @@ def _drawn(kind: str, draw: np.random.Generator, *, is_planted: bool) -> History
     )
 
 
+def around_a_ring(draw: np.random.Generator) -> History:
+    """Draw children told in three tables, by each two of three dimensions."""
+    by = [("school", "grade"), ("grade", "race"), ("school", "race")]
+    while True:
+        core = group(draw, 0.2, 0.5)
+        try:
+            releases = [
+                table(f"by-{number}", core, columns, Cohort("", "p")) for number, columns in enumerate(by)
+            ]
+        except PrivacyError:
+            continue
+        if any((release.counts == BLANK).any() for release in releases):
+            return History("ring", {"core": core}, releases, [("core",)] * 3, [], None)
+
+
 def _planted(
     releases: Sequence[ReleasedTable],
     columns: Sequence[Sequence[str]],

@@ -6,8 +6,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from privacy.tables.release_histories import KINDS, Cell, History, history, judged
+from privacy.tables.release_histories import KINDS, Cell, History, around_a_ring, history, judged
+from wellbridge.privacy.tables.crosses import crosses
 from wellbridge.privacy.tables.joint import Exposure, attack_together
 
 HISTORIES = 50
@@ -60,3 +63,28 @@ def test_clean_histories_pass(kind: str):
             continue
         assert attack_together(found.releases).exposures == ()
         passed += 1
+
+
+def test_tables_around_a_ring_are_attacked_on_the_cross_of_all() -> None:
+    draw = drawn("ring")
+    exposures = sum(len(agrees(around_a_ring(draw))) for _ in range(6))
+    print(f"{exposures} exposures around rings")
+
+
+@given(st.lists(st.frozensets(st.integers(0, 5), max_size=3), min_size=1, max_size=8))
+def test_every_table_has_a_cross_and_each_cross_hangs_on_one_before_it(used: list[frozenset[int]]) -> None:
+    found = crosses(used)
+    assert all(any(one <= set(cross.dimensions) for cross in found) for one in used)
+    seen: set[int] = set()
+    for number, cross in enumerate(found):
+        shared = seen & set(cross.dimensions)
+        assert (cross.parent is None) == (number == 0)
+        assert cross.parent is None or shared <= set(found[cross.parent].dimensions)
+        seen |= set(cross.dimensions)
+
+
+def test_crosses_stay_apart_where_they_can() -> None:
+    tree = [frozenset({0, 1}), frozenset({1, 2}), frozenset({3}), frozenset({0})]
+    assert sorted(cross.dimensions for cross in crosses(tree)) == [(0, 1), (1, 2), (3,)]
+    ring = [frozenset({0, 1}), frozenset({1, 2}), frozenset({0, 2})]
+    assert [cross.dimensions for cross in crosses(ring)] == [(0, 1, 2)]

@@ -26,7 +26,7 @@ class Tie(StrEnum):
     SAME: the same persons.
     WITHIN: all of the first are of the second; AROUND: the other way round.
     DISJOINT: nobody is of both.
-    RESTATED: the same cohort, told anew after corrections.
+    RESTATED: the same cohort, told anew after corrections, or on a day so near that few have come or gone.
     OVERLAPS: some may be of both.
     APART: nothing is known.
     """
@@ -39,6 +39,9 @@ class Tie(StrEnum):
     OVERLAPS = "overlaps"
     APART = "apart"
 
+
+# Days between two states of one population within which the later is read as the earlier with a few changes.
+NEAR_DAYS: Final = 30
 
 _TURNED: Final = {Tie.WITHIN: Tie.AROUND, Tie.AROUND: Tie.WITHIN}
 _LISTS: Final = ("within", "disjoint", "restates", "union_of")
@@ -218,14 +221,20 @@ def _area(one: Mapping[str, str], other: Mapping[str, str]) -> Tie:
 
 
 def _time(one: Cohort, other: Cohort) -> Tie:
-    """Who was there at a time was there in every period around it; a child can be there in two."""
+    """Who was there at a time was there in every period around it; a child can be there in two.
+
+    Few come and go between two days that are near, and those around them know who.
+    """
     if one.first is None or one.last is None or other.first is None or other.last is None:
         return Tie.SAME if one.first is other.first else Tie.OVERLAPS
     if (one.first, one.last) == (other.first, other.last):
         return Tie.SAME
     if other.first <= one.first and one.last <= other.last:
         return Tie.WITHIN
-    return Tie.AROUND if one.first <= other.first and other.last <= one.last else Tie.OVERLAPS
+    if one.first <= other.first and other.last <= one.last:
+        return Tie.AROUND
+    are_days = one.first == one.last and other.first == other.last
+    return Tie.RESTATED if are_days and abs((one.first - other.first).days) <= NEAR_DAYS else Tie.OVERLAPS
 
 
 def _both(area: Tie, time: Tie) -> Tie:

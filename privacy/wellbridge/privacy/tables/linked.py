@@ -114,6 +114,11 @@ class LinkedTables:
         self._facts.append(fact)
         return numbers
 
+    def keep_hidden(self, cells: Ints) -> None:
+        """Hide cells that are not small, so that they stay open: because of what was released before."""
+        self.up[cells] = np.maximum(self.up[cells], 1)
+        self.down[cells] = np.maximum(self.down[cells], np.minimum(1, self.sums.values[cells]))
+
     def settle(self) -> None:
         """Hide what protects every primary cell, prove it by arithmetic, then attack the outcome.
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from wellbridge.privacy.tables.cohorts import Tie, tie
+from wellbridge.privacy.tables.cohorts import Cohort, Tie, tie
 from wellbridge.privacy.tables.regions import Ties
 from wellbridge.privacy.tables.released import (
     BLANK,
@@ -43,7 +43,12 @@ class Group:
 def related(releases: Sequence[ReleasedTable]) -> list[Group]:
     """Bring releases into groups that say something about each other, and each group into cohorts."""
     size = len(releases)
-    ties = {(a, b): _tied(releases[a], releases[b]) for a in range(size) for b in range(a + 1, size)}
+    ties = {
+        (a, b): _tied(releases[a], releases[b])
+        for a in range(size)
+        for b in range(a + 1, size)
+        if _may_be_tied(releases[a].cohort, releases[b].cohort)
+    }
     linked = list(range(size))
     for (one, other), found in ties.items():
         if found in _LINKS or _differ(releases[one], releases[other]) is not None:
@@ -51,6 +56,14 @@ def related(releases: Sequence[ReleasedTable]) -> list[Group]:
     return [
         _grouped(releases, [n for n in range(size) if linked[n] == head]) for head in dict.fromkeys(linked)
     ]
+
+
+def _may_be_tied(one: Cohort, other: Cohort) -> bool:
+    """Whether two cohorts are of one population, or do not say it, or name others: most of a site's are none."""
+    return one.population == other.population or any(
+        not of.population or of.within or of.disjoint or of.restates or of.union_of or of.differs
+        for of in (one, other)
+    )
 
 
 def _grouped(releases: Sequence[ReleasedTable], members: Sequence[int]) -> Group:

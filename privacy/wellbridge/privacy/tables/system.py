@@ -1,8 +1,8 @@
 """Related releases as one system of cells: what a reader who has them all can add and subtract.
 
-All are put on the cross of all their dimensions. Every way of being of some of the cohorts and not of the others is
-a *region* with cells of its own; each cohort is the sum of its regions, and what one cohort has and another has not
-is a sum of regions too. A release that has members of its own (one district's schools) keeps its own totals.
+All are put on crosses of their dimensions (``crosses``). Every way of being of some of the cohorts and not of the
+others is a *region* with cells of its own; each cohort is the sum of its regions, and what one cohort has and another
+has not is a sum of regions too. A release that has members of its own (one district's schools) keeps its own totals.
 
 A restated cohort has no regions: the change of each of its cells is a cell that may be negative. The reader takes
 corrections to be few, so that where no printed number inside a margin changed nothing inside it did.
@@ -13,12 +13,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Final
+from itertools import pairwise
+from typing import Final, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from wellbridge.privacy.tables.attacker import Published
 from wellbridge.privacy.tables.cohorts import Tie
+from wellbridge.privacy.tables.crosses import crosses
 from wellbridge.privacy.tables.regions import Ties, all_regions
 from wellbridge.privacy.tables.released import (
     BLANK,
@@ -34,6 +37,8 @@ from wellbridge.schemas.errors import PrivacyError
 
 MOST_CELLS: Final = 2_000_000
 
+T = TypeVar("T", bound=np.generic)
+
 
 @dataclass(frozen=True)
 class Block:
@@ -42,7 +47,7 @@ class Block:
     Attributes:
         kind: ``count`` of a cohort, ``difference`` of two, ``change`` of a restated one, or those ``common`` to two.
         about: numbers of the cohorts.
-        cells: their numbers, in the shape of the cross.
+        cells: their numbers, cross after cross; a cell that two crosses share stands twice.
     """
 
     kind: str
@@ -78,13 +83,21 @@ class System:
         self.releases, self.cohorts = releases, cohorts
         self._dimensions = _dimensions(releases)
         self._axes = [common_axis([axis for axis, _ in members]) for members in self._dimensions]
-        self._shape = tuple(len(axis.labels) for axis in self._axes)
+        self._crosses = crosses([self._used(release) for release in releases])
+        self._shapes = [tuple(len(self._axes[n].labels) for n in cross.dimensions) for cross in self._crosses]
+        self._starts = np.cumsum([0, *(int(np.prod(shape)) for shape in self._shapes)])
         self.sums = Sums()
         self.shown, self.hidden_by_some = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
         self.least, self.greatest = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
         self.blocks: list[Block] = []
+        # Who was let through, and who was not, is no trait: such cohorts bound others, and are not looked for.
+        self._lower = {
+            number
+            for number, members in enumerate(cohorts)
+            if all(releases[member].is_lower_bound for member in members)
+        }
         ways = all_regions(len(cohorts), ties, differs, unions)
-        if ways is None or int(np.prod(self._shape)) * (len(ways) + len(cohorts)) > MOST_CELLS:
+        if ways is None or int(self._starts[-1]) * (len(ways) + len(cohorts)) > MOST_CELLS:
             raise PrivacyError("WB-E-042", "The common cross of the releases is too large to be examined.")
         self._build(ways, ties, differs)
         self.places = {
@@ -115,8 +128,11 @@ class System:
         if block is None:
             number = self.holders(cell)[0]
             return self.releases[number].label(int(np.flatnonzero(self.places[number] == cell)[0]))
-        place = int(np.flatnonzero(block.cells.ravel() == cell)[0])
-        return named(self._axes, [int(node) for node in np.unravel_index(place, self._shape)])
+        place = int(np.flatnonzero(block.cells == cell)[0])
+        at = int(np.searchsorted(self._starts, place, side="right")) - 1
+        nodes = np.unravel_index(place - int(self._starts[at]), self._shapes[at]) if self._shapes[at] else ()
+        axes = [self._axes[number] for number in self._crosses[at].dimensions]
+        return named(axes, [int(node) for node in nodes])
 
     def holders(self, cell: int) -> list[int]:
         """Return the releases that have a cell, printed or blank."""
@@ -139,8 +155,8 @@ class System:
             seen[:] = False
             for number in self.cohorts[cohort]:
                 seen[self.places[number]] = True
-            at.append(seen[self._counts[cohort].ravel()])
-        return block.cells.ravel()[np.logical_or.reduce(at)]
+            at.append(seen[self._counts[cohort]])
+        return np.unique(block.cells[np.logical_or.reduce(at)])
 
     def _new(self, count: int) -> Ints:
         numbers = self.sums.add_cells(np.zeros(count, dtype=np.int64))
@@ -150,25 +166,58 @@ class System:
         self.greatest = np.concatenate([self.greatest, np.full(count, UNBOUNDED)])
         return numbers
 
-    def _cross(self, *, adds_up: bool) -> Ints:
-        cells = self._new(int(np.prod(self._shape))).reshape(self._shape)
-        if adds_up:
-            relate(self.sums, cells, [axis.parent for axis in self._axes])
-        return cells
+    def _used(self, release: ReleasedTable) -> frozenset[int]:
+        """Return the dimensions by which a release tells its persons apart."""
+        return frozenset(
+            number
+            for number, (members, axis) in enumerate(zip(self._dimensions, self._axes, strict=True))
+            if any(other is release for _, other in members)
+            or fixed_node(release, axis) != len(axis.labels) - 1
+        )
+
+    def _cells(self, *, adds_up: bool) -> Ints:
+        """Add the cells of one group of persons."""
+        parts: list[Ints] = []
+        for cross, shape in zip(self._crosses, self._shapes, strict=True):
+            cells = np.full(shape, BLANK, dtype=np.int64)
+            if cross.parent is not None:
+                above = self._crosses[cross.parent].dimensions
+                shared = set(cross.dimensions) & set(above)
+                theirs = parts[cross.parent].reshape(self._shapes[cross.parent])
+                cells[self._margin(cross.dimensions, shared)] = theirs[self._margin(above, shared)]
+            is_new = cells == BLANK
+            cells[is_new] = self._new(int(is_new.sum()))
+            if adds_up:
+                relate(self.sums, cells, [self._axes[number].parent for number in cross.dimensions])
+            parts.append(cells.ravel())
+        return np.concatenate(parts)
+
+    def _margin(self, dimensions: Sequence[int], kept: set[int]) -> tuple[slice | int, ...]:
+        """Return where all dimensions but some are summed over."""
+        return tuple(
+            slice(None) if number in kept else len(self._axes[number].labels) - 1 for number in dimensions
+        )
+
+    def _each(self, flat: npt.NDArray[T]) -> list[npt.NDArray[T]]:
+        """Return what stands cross after cross in the crosses' shapes."""
+        return [
+            flat[start:stop].reshape(shape)
+            for (start, stop), shape in zip(pairwise(self._starts.tolist()), self._shapes, strict=True)
+        ]
 
     def _build(
         self, ways: Sequence[frozenset[int]], ties: Ties, differs: Mapping[tuple[int, int], int]
     ) -> None:
-        regions_of = {way: self._cross(adds_up=True) for way in ways}
+        regions_of = {way: self._cells(adds_up=True) for way in ways}
         sums_of: dict[frozenset[frozenset[int]], Ints] = {
             frozenset((way,)): cells for way, cells in regions_of.items()
         }
 
         def total_of(chosen: frozenset[frozenset[int]]) -> Ints:
             if chosen not in sums_of:
-                sums_of[chosen] = self._cross(adds_up=False)
-                parts = np.stack([regions_of[way].ravel() for way in sorted(chosen, key=sorted)], axis=1)
-                self.sums.add_relations(sums_of[chosen].ravel(), parts)
+                sums_of[chosen] = self._cells(adds_up=False)
+                parts = np.stack([regions_of[way] for way in sorted(chosen, key=sorted)], axis=1)
+                self._relate_once(sums_of[chosen], parts)
             return sums_of[chosen]
 
         members = [frozenset(way for way in ways if number in way) for number in range(len(self.cohorts))]
@@ -185,22 +234,24 @@ class System:
                     ("common", (one, other), mine & its),
                     ("difference", (other, one), its - mine),
                 )
-                for kind, about, chosen in parts:
+                for kind, about, chosen in () if {one, other} & self._lower else parts:
                     if chosen and chosen not in known:
                         known.add(chosen)
                         self.blocks.append(Block(kind, about, total_of(chosen)))
                 if (one, other) in differs and (mine ^ its):
-                    self.greatest[total_of(mine ^ its).ravel()[-1]] = differs[one, other]
+                    self.greatest[total_of(mine ^ its)[self._starts[1] - 1]] = differs[one, other]
         for way, cells in regions_of.items():
-            if frozenset((way,)) not in known:
+            if not self._lower and frozenset((way,)) not in known:
                 self.blocks.append(Block("difference", tuple(sorted(way)), cells))
 
     def _change(self, one: int, other: int) -> Ints:
-        cells = self._cross(adds_up=False)
-        self.sums.add_relations(
-            self._counts[other].ravel(), np.stack([self._counts[one].ravel(), cells.ravel()], axis=1)
-        )
+        cells = self._cells(adds_up=False)
+        self._relate_once(self._counts[other], np.stack([self._counts[one], cells], axis=1))
         return cells
+
+    def _relate_once(self, totals: Ints, parts: Ints) -> None:
+        _, first = np.unique(totals, return_index=True)
+        self.sums.add_relations(totals[first], parts[first])
 
     def _keep_unchanged(self) -> None:
         """Take what lies inside a margin for unchanged where no printed number inside it changed."""
@@ -209,19 +260,31 @@ class System:
                 continue
             before, after = (self.shown[self._counts[cohort]] for cohort in block.about)
             both = (before != BLANK) & (after != BLANK)
-            changed = both & (before != after)
-            for number, axis in enumerate(self._axes):
-                changed = _any_along(axis.descends(), changed, number)
-            still = both & ~changed
-            for number, axis in enumerate(self._axes):
-                still = _any_along(axis.descends().T, still, number)
+            changed = self._spread(block.cells, both & (before != after), upwards=True)
+            still = self._spread(block.cells, both & ~changed, upwards=False)
             self.shown[block.cells[still]] = 0
 
-    def _place(self, release: ReleasedTable, cells: Ints) -> Ints:
+    def _spread(self, cells: Ints, flags: Bools, *, upwards: bool) -> Bools:
+        """Return which cells have a flagged one inside them, or lie inside one, over all crosses."""
+        by_cell: Bools = np.zeros(len(self.shown), dtype=np.bool_)
+        for _ in self._crosses:
+            for cross, part, marks in zip(self._crosses, self._each(cells), self._each(flags), strict=True):
+                found = marks | by_cell[part]
+                for number, dimension in enumerate(cross.dimensions):
+                    below = self._axes[dimension].descends()
+                    found = _any_along(below if upwards else below.T, found, number)
+                by_cell[part] |= found
+        return by_cell[cells]
+
+    def _place(self, release: ReleasedTable, flat: Ints) -> Ints:
         """Put a release's counts and blanks where they belong; return its cells in the order of its counts."""
+        used = self._used(release)
+        at = next(number for number, cross in enumerate(self._crosses) if used <= set(cross.dimensions))
+        cells = self._each(flat)[at]
         nodes, order = [], []
-        for number, (members, axis) in enumerate(zip(self._dimensions, self._axes, strict=True)):
-            mine = next((own for own, other in members if other is release), None)
+        for number, dimension in enumerate(self._crosses[at].dimensions):
+            axis = self._axes[dimension]
+            mine = next((own for own, other in self._dimensions[dimension] if other is release), None)
             if mine is None:
                 nodes.append(np.array([fixed_node(release, axis)]))
             else:
@@ -249,7 +312,7 @@ class System:
             )
         self.shown[place[is_shown]] = release.counts[is_shown]
         blank = place[~is_shown]
-        self.hidden_by_some[blank] = True
+        self.hidden_by_some[blank] |= not release.is_lower_bound
         np.maximum.at(self.least, blank, release.blank_least)
         if release.least is not None:
             np.maximum.at(self.least, blank, release.least[~is_shown])
