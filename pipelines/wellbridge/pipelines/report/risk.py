@@ -101,14 +101,14 @@ def _verdict(found: Assessment) -> str:
 
 
 def _glance(found: Assessment) -> tuple[tuple[str, str, str], ...]:
-    uniques = _share(found.uniques, found.persons)[0]
-    behind = "in the population behind the file, estimated" if found.fraction < 1 else "of all persons in the file"
-    population = found.persons / found.fraction
-    return (
+    first = (
         (f"{found.k}", "smallest group", "persons who look alike"),
-        (uniques, "unique", "of the persons in the file"),
-        (_share(round(found.population_uniques), round(population))[0], "unique in the population", behind),
+        (_share(found.uniques, found.persons)[0], "unique", "of the persons in the file"),
     )
+    if found.fraction >= 1:
+        return (*first, (_percent(found.marketer), "named right", "of all persons, by who guesses at everybody"))
+    population = _share(round(found.population_uniques), round(found.persons / found.fraction))[0]
+    return (*first, (population, "unique in the population", "behind the file, estimated"))
 
 
 def _bands(found: Assessment) -> Picture:
@@ -140,14 +140,14 @@ def _odds(label: str, risk: Risk) -> Line:
 
 
 def _columns(found: Assessment) -> Picture:
-    shares = {one.column: _share(one.without, found.persons) for one in found.columns}
+    shares = {one.column: _share(found.uniques - one.without, found.persons) for one in found.columns}
     lines = []
     # In the order of what is shown: the order of hidden numbers would tell which is the smaller.
-    for one in sorted(found.columns, key=lambda column: (shares[column.column][1] or 0.0, column.column)):
+    for one in sorted(found.columns, key=lambda column: (-(shares[column.column][1] or 0.0), column.column)):
         text, size = shares[one.column]
         lines.append(Line(one.column, text, size, f"{one.values:,}", "bad" if size else "good"))
-    return Picture("columns", "Which column gives people away", "Persons who stay unique when this column alone is "
-                   "hidden: the shorter the bar, the more it gives away.", "values", tuple(lines))
+    return Picture("columns", "Which column gives people away", "Persons who are unique and would not be if this "
+                   "column alone were hidden: the longer the bar, the more it gives away.", "values", tuple(lines))
 
 
 def _told(found: Assessment) -> Picture:
