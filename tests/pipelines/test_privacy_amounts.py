@@ -65,7 +65,7 @@ def test_a_release_of_amounts_is_private_verifies_and_holds_no_contributor(file:
         assert CANARY.encode() not in content
         assert b"77777" not in content
     assert run("verify", out).exit == 0
-    assert run("verify", out, "--sealed", sealed, "--key", key).exit == 0
+    assert run("verify", out, "--sealed", sealed, "--seal-key", key).exit == 0
     table = (out / "table.csv").read_text(encoding="utf-8")
     (out / "table.csv").write_text(table.replace("all,all,all,", "all,all,all,1"), encoding="utf-8")
     assert run("verify", out).exit == 18

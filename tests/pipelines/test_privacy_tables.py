@@ -195,7 +195,7 @@ def test_a_folder_that_is_not_empty_or_is_none_is_refused_before_any_work(tmp_pa
 
 def test_a_seal_without_its_key_and_a_key_without_its_seal_are_refused(tmp_path: Path) -> None:
     file = write(tmp_path)
-    for option in ("--sealed", "--key"):
+    for option in ("--sealed", "--seal-key"):
         refused(tmp_path, file, *BY, option, tmp_path / "new", code="WB-E-011", exit_code=10)
 
 
@@ -217,14 +217,39 @@ def test_the_auditors_certificate_opens_with_its_key_alone(tmp_path: Path) -> No
         assert run("protect", file, *BY, "--out", tmp_path / name, "--sealed", tmp_path / f"{name}.sealed", "--key",
                    tmp_path / f"{name}.key").exit == 0
     one, sealed, key = tmp_path / "one", tmp_path / "one.sealed", tmp_path / "one.key"
-    assert run("verify", one, "--sealed", sealed, "--key", key).exit == 0
+    assert run("verify", one, "--sealed", sealed, "--seal-key", key).exit == 0
     assert b'"base"' not in sealed.read_bytes()
-    assert run("verify", one, "--sealed", sealed, "--key", tmp_path / "two.key").exit == 15
+    assert run("verify", one, "--sealed", sealed, "--seal-key", tmp_path / "two.key").exit == 15
     assert run("verify", one, "--sealed", sealed).exit == 10
-    assert run("verify", one, "--sealed", tmp_path / "none", "--key", key).exit == 11
-    assert run("verify", one, "--sealed", sealed, "--key", tmp_path / "none").exit == 15
+    assert run("verify", one, "--sealed", tmp_path / "none", "--seal-key", key).exit == 11
+    assert run("verify", one, "--sealed", sealed, "--seal-key", tmp_path / "none").exit == 15
     sealed.write_bytes(sealed.read_bytes()[:-1] + b"x")
-    assert run("verify", one, "--sealed", sealed, "--key", key).exit == 15
+    assert run("verify", one, "--sealed", sealed, "--seal-key", key).exit == 15
+
+
+def test_a_release_is_signed_with_a_key_that_is_made_once_and_verifies_with_its_public_half(tmp_path: Path) -> None:
+    file, key = write(tmp_path), tmp_path / "my.key"
+    for name in ("one", "two"):
+        assert run("protect", file, *BY, "--out", tmp_path / name, "--sign", key).exit == 0
+    assert key.stat().st_mode & 0o077 == 0
+    assert run("protect", file, *BY, "--out", tmp_path / "other", "--sign", tmp_path / "other.key").exit == 0
+    assert run("protect", file, *BY, "--out", tmp_path / "unsigned").exit == 0
+    public = tmp_path / "my.key.pub"
+    for name in ("one", "two"):
+        said = run("verify", tmp_path / name, "--key", public, "--json")
+        assert (said.exit, said.document["origin"].endswith("a key that was given.")) == (0, True)
+    for name in ("other", "unsigned"):
+        assert run("verify", tmp_path / name, "--key", public).exit == 18
+    assert "No key was given" in run("verify", tmp_path / "other").stdout
+    assert "Not signed" in run("verify", tmp_path / "unsigned").stdout
+    assert run("verify", tmp_path / "one", "--key", file).exit == 10
+    refused(tmp_path, file, *BY, "--sign", tmp_path / "none" / "key", code="WB-E-011", exit_code=10)
+    refused(tmp_path, file, *BY, "--sign", file, code="WB-E-051", exit_code=15)
+    copied = tmp_path / "bare" / "table.csv"
+    copied.parent.mkdir()
+    copied.write_bytes((tmp_path / "one" / "table.csv").read_bytes())
+    assert run("certify", copied.parent, *BY, "--sign", key).exit == 0
+    assert run("verify", copied.parent / "certified", "--key", public).exit == 0
 
 
 def test_settings_come_from_a_policy_or_from_options_and_not_from_both(tmp_path: Path) -> None:

@@ -87,8 +87,19 @@ def read_signing_key(path: Path) -> Signer:
 
 
 def signing_key(path: Path) -> Signer:
-    """Read a signing key, made anew where there is none."""
-    return read_signing_key(path) if path.exists() else new_signing_key(path)
+    """Read a signing key, made anew where there is none.
+
+    Raises:
+        ConfigurationError: WB-E-011 when it cannot be written there.
+        StoreError: as ``read_signing_key`` does.
+    """
+    if path.exists():
+        return read_signing_key(path)
+    try:
+        return new_signing_key(path)
+    except OSError:
+        pass
+    raise ConfigurationError("WB-E-011", "A signing key cannot be made there.", f"--sign {path.name}")
 
 
 def read_public_keys(path: Path) -> str:

@@ -59,7 +59,7 @@ def _protect(
     file: Path, value: str, contributor: str | None, rule: Sequence[str], unit: float | None, given: Mapping[str, Any]
 ) -> Exit:
     """Refuse what says something about counts only, and protect."""
-    known = {"by", "min_cell", "effort", "out", "sealed", "key", "as_json"}
+    known = {"by", "min_cell", "effort", "out", "sealed", "key", "sign", "as_json"}
     strange = sorted(f"--{name.replace('_', '-')}" for name, said in given.items() if said and name not in known)
     if strange or not given["by"]:
         what = "A table of amounts goes by --value, --contributor, --by, --rule, --unit and --min-cell."
@@ -67,9 +67,9 @@ def _protect(
     from wellbridge.privacy.tables.suppress import EXACT, QUICK
 
     effort = {"exact": EXACT, "quick": QUICK, None: None}[given["effort"]]
-    places = {name: given[name] for name in ("out", "sealed", "key", "as_json")}
+    places = {name: given[name] for name in ("out", "sealed", "key", "sign", "as_json")}
     if (places["sealed"] is None) != (places["key"] is None):
-        raise ConfigurationError("WB-E-011", "An auditor's certificate needs a file and a key.", "--sealed, --key")
+        raise ConfigurationError("WB-E-011", "An auditor's certificate needs a file and a key.", "--sealed, --seal-key")
     return protect_amounts_file(
         file, by=given["by"], value=value, contributor=contributor, rule=rule, unit=unit, least=given["min_cell"],
         effort=effort, **places,
@@ -107,9 +107,11 @@ def read_rules(texts: Sequence[str], least: int | None) -> MagnitudeRules:
 
 def protect_amounts_file(
     file: Path, *, by: Sequence[str], value: str, contributor: str | None, rule: Sequence[str], unit: float | None,
-    least: int | None, effort: Effort | None, out: Path, sealed: Path | None, key: Path | None, as_json: bool,
+    least: int | None, effort: Effort | None, out: Path, sealed: Path | None, key: Path | None, sign: Path | None,
+    as_json: bool,
 ) -> Exit:
     """Protect a table of amounts, see ``privacy protect``."""
+    from wellbridge.privacy.signing import signing_key
     from wellbridge.privacy.tables.amounts import protect_amounts
     from wellbridge.privacy.tables.amounts_certificate import sealed_certificate, write_amounts
     from wellbridge.privacy.tables.certificate import check_places, write_sealed
@@ -127,7 +129,7 @@ def protect_amounts_file(
         effort=effort,
     )
     cpu_s = time.process_time() - started
-    public = write_amounts(found, out)
+    public = write_amounts(found, out, None if sign is None else signing_key(sign))
     if sealed is not None and key is not None:
         write_sealed(sealed_certificate(found, public), sealed, key)
     facts = {

@@ -108,16 +108,19 @@ def _cell(cell: dict[str, str]) -> str:
 @click.option("--min-cell", type=int, default=10, show_default=True, help="Smallest count that may be shown.")
 @click.option("--need", type=click.Choice(["weak", "strong"]), default="strong", show_default=True,
               help="How open a hidden count must be.")
+@click.option("--sign", type=_PATH, metavar="KEYFILE",
+              help="Sign the certificate; KEYFILE and KEYFILE.pub are made where there are none.")
 @json_option
 @command
 def certify_command(
-    folder: Path, by: tuple[str, ...], count: str | None, min_cell: int, need: str, as_json: bool
+    folder: Path, by: tuple[str, ...], count: str | None, min_cell: int, need: str, sign: Path | None, as_json: bool
 ) -> Exit:
     """Attack a table that was protected elsewhere, and certify it.
 
     It is DIR/table.csv; exit 14 when it gives a small count away. The certificate is made from the published table
     alone, so it tells nothing that the table does not.
     """
+    from wellbridge.privacy.signing import signing_key
     from wellbridge.privacy.tables.certificate import TABLE, attacked, write_release
     from wellbridge.privacy.tables.linked import Need
     from wellbridge.privacy.tables.protection import Dimension, as_published, read_table
@@ -141,7 +144,7 @@ def certify_command(
             "WB-E-042", f"{facts['given_away']} hidden cell(s) can be worked out, and {facts['narrowed']} are "
             "certainly small.", f"folder {folder.name}",
         )
-    write_release(found, folder / "certified")
+    write_release(found, folder / "certified", signer=None if sign is None else signing_key(sign))
     facts |= {"out": str(folder / "certified"), "cpu_s": round(time.process_time() - started, 3)}
     if as_json:
         show_json(document(Exit.DONE, **facts))

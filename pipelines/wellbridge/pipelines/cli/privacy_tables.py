@@ -35,13 +35,15 @@ _SETTINGS: Final = ("count", "by", "min_cell", "need")
               help="An earlier release, to whomever: more is hidden, or all refused, where both give a count away.")
 @click.option("--cohort", type=_FILE, metavar="TOML", help="Whom the table counts, written beside it as cohort.json.")
 @click.option("--sealed", type=_FILE, help="Also write the auditor's certificate, sealed; not into the release.")
-@click.option("--key", type=_FILE, help="The key that seals it; made where there is none.")
+@click.option("--seal-key", "--key", "key", type=_FILE, help="The key that seals it; made where there is none.")
+@click.option("--sign", type=_FILE, metavar="KEYFILE",
+              help="Sign the certificate; KEYFILE and KEYFILE.pub are made where there are none.")
 @json_option
 @command
 @or_amounts
 def protect_command(
     file: Path, zeros_known: bool, effort: str | None, policy: Path | None, out: Path, after: tuple[Path, ...],
-    cohort: Path | None, sealed: Path | None, key: Path | None, as_json: bool, **given: Any,
+    cohort: Path | None, sealed: Path | None, key: Path | None, sign: Path | None, as_json: bool, **given: Any,
 ) -> Exit:
     """Hide the small cells of a table of counts, and the fewest others that would give them away.
 
@@ -51,6 +53,7 @@ def protect_command(
     The table has one row for each inner cell, or all margins too, where "all" stands for the sum. Weak: a small count
     could be one more and one less. Strong: it could be large enough to be shown, and three less or nothing.
     """
+    from wellbridge.privacy.signing import signing_key
     from wellbridge.privacy.tables.certificate import (
         check_places,
         sealed_certificate,
@@ -64,9 +67,10 @@ def protect_command(
     from wellbridge.privacy.tables.suppress import EXACT, QUICK
 
     if (sealed is None) != (key is None):
-        raise ConfigurationError("WB-E-011", "An auditor's certificate needs a file and a key.", "--sealed, --key")
+        raise ConfigurationError("WB-E-011", "An auditor's certificate needs a file and a key.", "--sealed, --seal-key")
     wanted = _settings(given, policy)
     check_places(out, sealed, key)
+    signer = None if sign is None else signing_key(sign)
     by = [Dimension.read(text) for text in wanted["by"]]
     whom = _cohort(cohort)
     started = time.process_time()
@@ -79,7 +83,7 @@ def protect_command(
     earlier = [read_release(folder) for folder in after]
     found = protect_after(alone, earlier, name=out.name, cohort=whom) if earlier else alone
     cpu_s = time.process_time() - started
-    certificate = write_release(found, out)
+    certificate = write_release(found, out, signer=signer)
     write_cohort(whom, out)
     if sealed is not None and key is not None:
         write_sealed(sealed_certificate(found, certificate), sealed, key)
@@ -135,31 +139,39 @@ def _settings(given: dict[str, Any], policy: Path | None) -> dict[str, Any]:
 
 @click.command("verify")
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR")
+@click.option("--key", type=_FILE, help="Public key(s), one of which must have signed.")
 @click.option("--sealed", type=_FILE, help="The auditor's certificate.")
-@click.option("--key", type=_FILE, help="The key that sealed it.")
+@click.option("--seal-key", type=_FILE, help="The key that sealed it.")
 @json_option
 @command
-def verify_command(folder: Path, sealed: Path | None, key: Path | None, as_json: bool) -> Exit:
+def verify_command(
+    folder: Path, key: Path | None, sealed: Path | None, seal_key: Path | None, as_json: bool
+) -> Exit:
     """Check a protected table by arithmetic alone; exit 18 on a violation.
 
-    With the auditor's certificate also that every small count is proved protected.
+    With the auditor's certificate also that every small count is proved protected. A site's release is checked as
+    `extract verify` does. Without --key nobody is taken for the one who must have signed.
     """
-    from wellbridge.privacy.tables import amounts_verifier, verifier
+    from wellbridge.privacy import release_verifier
+    from wellbridge.privacy.signing import origin, read_public_keys
+    from wellbridge.privacy.tables import amounts_verifier
     from wellbridge.privacy.tables.certificate import read_sealed
 
-    if (sealed is None) != (key is None):
-        raise ConfigurationError("WB-E-011", "An auditor's certificate needs a file and a key.", "--sealed, --key")
-    truth = None if sealed is None or key is None else read_sealed(sealed, key)
+    if (sealed is None) != (seal_key is None):
+        raise ConfigurationError("WB-E-011", "An auditor's certificate needs a file and a key.", "--sealed, --seal-key")
+    truth = None if sealed is None or seal_key is None else read_sealed(sealed, seal_key)
+    keys = None if key is None else read_public_keys(key)
     started = time.process_time()
-    violations = (amounts_verifier if holds_amounts(folder) else verifier).verify(folder, truth)
+    violations = (amounts_verifier if holds_amounts(folder) else release_verifier).verify(folder, truth, keys)
     cpu_s = round(time.process_time() - started, 3)
-    code = Exit.VERIFY if violations else Exit.DONE
+    code, signed = Exit.VERIFY if violations else Exit.DONE, folder / release_verifier.MANIFEST
+    who = origin(signed if signed.exists() else folder / "certificate.json", keys)
     if as_json:
         failed = VerifyError("WB-E-045", f"{len(violations)} violation(s) found.", folder.name)
-        show_json(document(code, path=str(folder), violations=violations, cpu_s=cpu_s,
+        show_json(document(code, path=str(folder), violations=violations, origin=who, cpu_s=cpu_s,
                            errors=[failed.as_dict()] if violations else []))
     elif violations:
         click.echo("\n".join(f"VIOLATION {violation}" for violation in violations))
     else:
-        click.echo("The table is as it was certified: by its sums every hidden count could be another.")
+        click.echo(f"The table is as it was certified: by its sums every hidden count could be another.\n{who}")
     return code

@@ -28,9 +28,8 @@ def init(directory: Path, district: str, as_json: bool) -> Exit:
     site = init_site(directory, district=district)
     signs = fingerprint(site.public_key.read_text(encoding="utf-8").split()[1])
     if as_json:
-        show_json(document(
-            Exit.DONE, site=str(directory), feeds=sorted(site.feeds), public_key=str(site.public_key), fingerprint=signs,
-        ))
+        facts = {"site": str(directory), "feeds": sorted(site.feeds), "public_key": str(site.public_key)}
+        show_json(document(Exit.DONE, **facts, fingerprint=signs))
     else:
         click.echo(f"Site made in {directory}: {len(site.feeds)} feeds.")
         click.echo(f"Releases will be signed by {signs}; give {site.public_key} to whoever checks them.")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from wellbridge.privacy.signing import Signer
 from wellbridge.privacy.tables.amounts import ProtectedAmounts
 from wellbridge.privacy.tables.amounts_verifier import FORMAT, SEALED, verify
 from wellbridge.privacy.tables.attacker import Published, Ranges, attack
@@ -21,7 +22,7 @@ from wellbridge.privacy.tables.primary import FACTS, TOP
 from wellbridge.schemas.errors import PrivacyError
 
 
-def write_amounts(found: ProtectedAmounts, folder: Path) -> dict[str, Any]:
+def write_amounts(found: ProtectedAmounts, folder: Path, signer: Signer | None = None) -> dict[str, Any]:
     """Attack a protected table of amounts, write it with its public certificate, and check what was written.
 
     The folder appears whole or not at all.
@@ -39,7 +40,7 @@ def write_amounts(found: ProtectedAmounts, folder: Path) -> dict[str, Any]:
         raise PrivacyError("WB-E-042", what, f"drop dimension {found.worst_dimension}")
     content = found.table.write_csv(line_terminator="\n", quote_style="necessary").encode()
     public = public_certificate(found, content)
-    publish(folder, {TABLE: content, NAME: json.dumps(public).encode()}, verify)
+    publish(folder, {TABLE: content, NAME: json.dumps(public).encode()}, verify, signer)
     return public
 
 

@@ -18,17 +18,28 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from wellbridge.privacy.tables.verifier import UNREADABLE, Blanks, Json, Violation, ranges, table_cells
+from wellbridge.privacy.tables.verifier import (
+    NAME,
+    UNREADABLE,
+    Blanks,
+    Json,
+    Violation,
+    check_signature,
+    ranges,
+    table_cells,
+)
 
 FORMAT, SEALED = "wellbridge-amounts/1", "wellbridge-amounts-sealed/1"
 LEAST = 3  # contributors, whatever a certificate says
 RULES = {"least", "largest", "share", "margin", "known", "zeros", "spread"}
 
 
-def verify(folder: str | Path, sealed: Json | None = None) -> list[str]:
+def verify(folder: str | Path, sealed: Json | None = None, keys: str | None = None) -> list[str]:
     """Return the violations found in a release folder as sentences; none for a sound release."""
     try:
-        certificate = json.loads((Path(folder) / "certificate.json").read_text(encoding="utf-8"))
+        content = (Path(folder) / NAME).read_bytes()
+        check_signature(Path(folder) / NAME, content, keys)
+        certificate = json.loads(content)
         found, blanks = table_cells(Path(folder), certificate, FORMAT)
         return _violations(certificate, found, blanks, sealed)
     except (Violation, *UNREADABLE) as error:
