@@ -19,7 +19,7 @@ from wellbridge.etl.store import Store, open_store
 from wellbridge.pipelines.cli.group import cli
 from wellbridge.pipelines.extract_columns import RECORD_COLUMNS, student_rows
 from wellbridge.pipelines.extract_definitions import ExtractDefinition, load_definition, load_definitions
-from wellbridge.pipelines.extracts import Release, build
+from wellbridge.pipelines.extracts import Release, build, verify_release
 from wellbridge.pipelines.policy.release import ATTACKER, STATEMENT
 from wellbridge.pipelines.releases import build_release
 from wellbridge.pipelines.site import Site
@@ -29,6 +29,7 @@ from wellbridge.privacy.codes import MemoryCrosswalk, replace_keys
 from wellbridge.privacy.parties import check_party
 from wellbridge.privacy.rules.book import builtin
 from wellbridge.privacy.rules.local import tightened
+from wellbridge.privacy.signing import new_signing_key
 from wellbridge.schemas.errors import ConfigurationError, PrivacyError, SafeError, SourceError, StoreError
 from wellbridge.schemas.warehouse import METADATA
 
@@ -119,7 +120,24 @@ def test_f04_a_release_carries_who_when_how_against_whom_and_what_was_found(
     assert found["thresholds"] == {"min_cell": 10, "k": 10, "need": "strong"}
     assert {"F-02"} <= set(found["rules"]) if kind == "record" else {"N-01", "T-04"} <= set(found["rules"])
     assert {name: facts["rows"] for name, facts in found["results"].items()} == dict(releases[kind].rows)
-    assert "earlier releases" in found["not_examined"]
+    assert found["not_examined"] == ["tables that others publish"]
+    assert found["statement"] == (STATEMENT if found["made_by"] else "")
+
+
+@pytest.mark.parametrize("kind", ["record", "aggregate"])
+def test_f04_the_determination_of_a_site_s_release_is_signed(
+    district: Store, folder: Path, agreement: Agreement, tmp_path: Path, kind: str
+) -> None:
+    signer = new_signing_key(tmp_path / "key")
+    definition = load_definition(folder / "extracts" / f"{TABLES if kind == 'aggregate' else RECORDS}.toml")
+    release = build(definition, agreement, district, MemoryCrosswalk(), tmp_path / "out", NOW, as_of=AS_OF,
+                    signer=signer)
+    assert verify_release(release.path, signer.public) == []
+    path = release.path / "manifest.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["determination"]["made_by"] = "somebody else"
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    assert verify_release(release.path, signer.public) == ["manifest.json.sig: is no signature of manifest.json"]
 
 
 def test_f04_a_site_can_ask_for_the_name_of_who_determined_it(

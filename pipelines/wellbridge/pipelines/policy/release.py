@@ -27,14 +27,14 @@ _AGREEMENT_RULES: Final = {Basis.STUDIES: "F-06", Basis.AUDIT_EVALUATION: "F-07"
 CODE: Final = "code"  # the column of a record file that holds the codes
 ATTACKER: Final = (
     "A reasonable person in the school community without personal knowledge of the relevant circumstances "
-    "(34 CFR 99.3), who holds every file of this release and knows a child's quasi-identifiers."
+    "(34 CFR 99.3), who holds every file of this release and of those before it and knows a child's quasi-identifiers."
 )
 METHODS: Final[Mapping[str, str]] = {
     RECORD: "Random codes; quasi-identifiers recoded until every child is one of k alike; the rest left out.",
     "aggregate": "Small, empty and full cells hidden or coded; further cells hidden until linear programs over all "
                  "tables of the release find every hidden count uncertain.",
 }
-NOT_EXAMINED: Final = ("earlier releases", "tables that others publish")
+NOT_EXAMINED: Final = ("tables that others publish",)
 STATEMENT: Final = "The person named knows no way to identify a child in this release."
 
 
