@@ -61,8 +61,11 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return made(tmp_path_factory.mktemp("kept") / "site")
 
 
-def made(folder: Path) -> Site:
-    """Make a site whose queue holds questions: a clinic knows children by name alone, their birth dates a bit wrong."""
+def made(folder: Path, day: str = "") -> Site:
+    """Make a site whose queue holds questions: a clinic knows children by name alone, their birth dates a bit wrong.
+
+    With the true ``day`` of birth the clinic also knows the home, and nothing is in question.
+    """
     site = init_site(folder)
     names = ids(2 * QUESTIONS)
     anchors, others = names[:QUESTIONS], names[QUESTIONS:]
@@ -70,19 +73,21 @@ def made(folder: Path) -> Site:
         write_event(warehouse, "test", "test", "")
         vault = Vault(store, seals_of(site))
         add_subjects(store, dict.fromkeys(anchors, "student") | dict.fromkeys(others, "clinic/patient"))
-        vault.set_traits(traits(anchors, others))
+        vault.set_traits(traits(anchors, others, day))
         link(vault, "test")
-        assert store.value("SELECT count(*) FROM scored_pair WHERE outcome = 'review'") == QUESTIONS
+        expected = "link" if day else "review"
+        assert store.value("SELECT count(*) FROM scored_pair WHERE outcome = ?", [expected]) == QUESTIONS
     return site
 
 
-def traits(anchors: list[str], others: list[str]) -> pl.DataFrame:
+def traits(anchors: list[str], others: list[str], day: str) -> pl.DataFrame:
     rows = []
     for number, (anchor, other) in enumerate(zip(anchors, others, strict=True)):
         first, other_first, last = CHILDREN[number]
         home = {"address": FORMULA, "phone": f"392-555-010{number}"}
         known = {"subject_key": anchor, "first_name": first, "birth_date": f"201{number}-03-01", **home}
-        told = {"subject_key": other, "first_name": other_first, "birth_date": f"201{number}-03-11"}
+        told = {"subject_key": other, "first_name": other_first, "birth_date": f"201{number}-03-{day or 11}"}
+        told |= home if day else {}
         rows += [
             {**dict.fromkeys(home), **record, "last_name": f"{CANARY} {last}"} for record in (known, told)
         ]
@@ -287,6 +292,23 @@ def test_a_spreadsheet_may_sort_rows_and_change_separator_and_letters(site: Site
         writer.writeheader()
         writer.writerows(rows[::-1])
     assert run("import", path, "--project", site.root, "--json").document["decided"] == QUESTIONS
+
+
+def test_spot_checks_look_like_questions_and_cut_a_wrong_link(tmp_path: Path) -> None:
+    site = made(
+        tmp_path / "site", day="01"
+    )  # no birth date is wrong, and each home is known on both sides: links
+    assert run("status", "--project", site.root, "--json").document["open"] == 0
+    path = filled(exported(site, "--format", "csv", "--spot-checks", 2), say("nonlink", "sibling"))
+    found = run("import", path, "--project", site.root, "--json").document
+    assert found["decided"] == 2
+    assert constraints(site) == ["cannot", "cannot"]
+    status = run("status", "--project", site.root, "--json").document
+    assert (status["checked"], status["confirmed"]) == (2, 0)
+    assert status["confirmed_interval"][0] == 0
+    with open_store(site.vault, VAULT, read_only=True) as store:
+        apart = "SELECT count(DISTINCT person_key) FROM subject"
+        assert store.value(apart) == QUESTIONS + 2, "in the same night the two are two again"
 
 
 def test_a_rival_is_shown_beside(site: Site) -> None:

@@ -18,11 +18,22 @@ import polars as pl
 
 from wellbridge.etl.identity.agreement import agreement
 from wellbridge.etl.identity.cards import Card, cards_of
-from wellbridge.etl.identity.review import Answer, Reviewer, Taken, answers, backlog, labels, questions, take
+from wellbridge.etl.identity.evaluate import wilson
+from wellbridge.etl.identity.review import (
+    Answer,
+    Reviewer,
+    Taken,
+    answers,
+    backlog,
+    labels,
+    questions,
+    spot_checks,
+    take,
+)
 from wellbridge.etl.identity.sheet import Desk, Sheet, as_csv
 from wellbridge.etl.landing import write_private
 from wellbridge.etl.lock import run_lock
-from wellbridge.etl.store import Store, open_store
+from wellbridge.etl.store import open_store
 from wellbridge.etl.vault import VAULT, Vault
 from wellbridge.pipelines.nightly.identity_change import change_identity, sheets_of
 from wellbridge.pipelines.nightly.stores import open_stores, seals_of, vault_in_force, write_event
@@ -54,7 +65,8 @@ def today() -> date:
 def next_card(site: Site, reviewer: str, *, with_score: bool) -> Card | None:
     """Return the question whose answer tells most, for a reviewer who has not answered it; None when all is done."""
     with open_store(vault_in_force(site), VAULT, read_only=True) as vault:
-        asked = _asked(site, vault, reviewer, 1, with_score=with_score)
+        desk = Desk(read_key(site.key))
+        asked = desk.named(questions(vault, reviewer).head(1), reviewer, is_blind=not with_score)
         return next(iter(cards_of(vault, seals_of(site), asked, with_score=with_score)), None)
 
 
@@ -81,7 +93,7 @@ def decide(site: Site, question: str, outcome: str, why: str, reviewer: str) -> 
 
 
 def export(
-    site: Site, reviewer: str, *, form: str, limit: int, out: Path | None, with_score: bool
+    site: Site, reviewer: str, *, form: str, limit: int, spots: int = 0, out: Path | None, with_score: bool
 ) -> Export | None:
     """Write a sheet for a reviewer; return None when there is nothing to ask.
 
@@ -90,6 +102,7 @@ def export(
         reviewer: whose sheet it is; only this reviewer's answers are taken from it.
         form: one of ``FORMATS``.
         limit: most questions.
+        spots: automatic links, drawn at random, that are asked about among them and look like the others.
         out: where to; the state folder's own place for sheets without.
         with_score: also show what the model says, which is recorded with every answer.
 
@@ -102,8 +115,10 @@ def export(
     with run_lock(site.lock), open_stores(site, change) as (warehouse, vault):
         forget_expired(site)
         desk, day = Desk(read_key(site.key)), today()
-        waiting = questions(vault, reviewer).height
-        asked = _asked(site, vault, reviewer, limit, with_score=with_score)
+        waiting = questions(vault, reviewer)
+        asked = pl.concat([waiting.head(limit), spot_checks(vault, reviewer).head(spots)], how="diagonal")
+        asked = desk.named(asked, reviewer, is_blind=not with_score)
+        asked = asked.sort("question") if spots else asked  # an order that does not tell which are which
         if not asked.height:
             return None
         sheet = Sheet(
@@ -117,7 +132,7 @@ def export(
         write_event(
             warehouse, "identity.review.export", change, f"{asked.height} questions · until {sheet.expires}"
         )
-    return Export(path, sheet.expires, asked.height, waiting - asked.height)
+    return Export(path, sheet.expires, asked.height, max(0, waiting.height - limit))
 
 
 def take_in(site: Site, path: Path) -> tuple[Taken, int]:
@@ -133,7 +148,8 @@ def take_in(site: Site, path: Path) -> tuple[Taken, int]:
     sheet = returned.sheet
 
     def answered(vault: Vault, run_id: str) -> tuple[tuple[Taken, int], str]:
-        asked = desk.named(questions(vault.store, sheet.reviewer), sheet.reviewer, is_blind=sheet.is_blind)
+        askable = [questions(vault.store, sheet.reviewer), spot_checks(vault.store, sheet.reviewer)]
+        asked = desk.named(pl.concat(askable, how="diagonal"), sheet.reviewer, is_blind=sheet.is_blind)
         pairs = {name: (a, b) for name, a, b in asked.select("question", "record_a", "record_b").iter_rows()}
         known = [one for one in returned.answers if one[0] in pairs]
         said = [Answer(*pairs[one], outcome, why) for one, outcome, why in known]
@@ -157,6 +173,7 @@ def state(site: Site) -> dict[str, Any]:
     return {
         "reviewers": site.reviewers,
         **asdict(waiting),
+        "confirmed_interval": wilson(waiting.confirmed, waiting.checked),
         "agreement": asdict(agreement(said)),
         "sheets": sorted(path.name for path in _folder(site).iterdir()),
     }
@@ -181,11 +198,6 @@ def forget_expired(site: Site) -> int:
     for path in old:
         path.unlink()
     return len(old)
-
-
-def _asked(site: Site, vault: Store, reviewer: str, limit: int, *, with_score: bool) -> pl.DataFrame:
-    desk = Desk(read_key(site.key))
-    return desk.named(questions(vault, reviewer).head(limit), reviewer, is_blind=not with_score)
 
 
 def _take(site: Site, vault: Vault, said: list[Answer], by: Reviewer) -> tuple[Taken, str]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.identity.review_queue import add_pairs, add_records, id_of, ids
+from etl.identity.review_queue import NOW, add_pairs, add_records, id_of, ids
 from wellbridge.etl.identity.agreement import agreement
 from wellbridge.etl.identity.hub import By, undo
 from wellbridge.etl.identity.review import (
@@ -23,6 +23,7 @@ from wellbridge.etl.identity.review import (
     in_force,
     labels,
     questions,
+    spot_checks,
     take,
 )
 from wellbridge.etl.store import Store, open_store
@@ -180,6 +181,47 @@ def test_decided_pairs_are_labels_by_the_ids_of_their_files(store: Store) -> Non
     take(store, [*answer((b, a), "link"), *answer((c, d), "nonlink", "namesake")], ANA, needed=1)
     named = [("student", id_of(left), "clinic/patient", id_of(right)) for left, right in ((b, a), (c, d))]
     assert labels(store).rows() == sorted([(*named[0], True), (*named[1], False)])
+
+
+def auto_link(store: Store, pair: tuple[str, str]) -> None:
+    """Write down that the pair was linked automatically, as the nightly step does."""
+    store.run(
+        "INSERT INTO decision (decision_id, kind, record_a, record_b, outcome, decided_at) "
+        "VALUES (?, 'auto', ?, ?, 'link', ?)",
+        [ids(1)[0], *pair, NOW],
+    )
+
+
+def test_spot_checks_are_automatic_links_in_one_random_order_for_everybody(store: Store) -> None:
+    names = ids(40)
+    anchors, others = names[::2], names[1::2]
+    add_records(store, dict.fromkeys(anchors, "student") | dict.fromkeys(others, "clinic/patient"))
+    pairs = list(zip(anchors, others, strict=True))
+    add_pairs(store, pairs[:10], outcome="link", reason="model")
+    add_pairs(store, pairs[10:], outcome="none", reason="weight")
+    drawn = spot_checks(store, "ana").select("record_a", "record_b").rows()
+    assert set(drawn) == set(pairs[:10])
+    assert drawn == spot_checks(store, "ben").select("record_a", "record_b").rows()
+    assert drawn != sorted(drawn), "in no order of the keys"
+    assert asked(store) == []
+
+
+def test_spot_checks_say_how_many_automatic_links_are_right(store: Store) -> None:
+    names = ids(6)
+    add_records(store, {name: "student" if n < 3 else "clinic/patient" for n, name in enumerate(names)})
+    pairs = [(names[n], names[n + 3]) for n in range(3)]
+    add_pairs(store, pairs[:2], outcome="link", reason="rule")
+    add_pairs(store, pairs[2:])
+    for pair in pairs[:2]:
+        auto_link(store, pair)
+    take(store, answer(pairs[0], "link"), ANA, needed=1)
+    take(store, answer(pairs[1], "nonlink", "sibling"), ANA, needed=1)
+    take(store, answer(pairs[2], "nonlink", "sibling"), ANA, needed=1)  # a question is no spot check
+    found = backlog(store)
+    assert (found.checked, found.confirmed) == (2, 1)
+    assert sorted(kind for *_, kind in constraint(store)) == ["cannot", "cannot", "must"], (
+        "a wrong link is cut"
+    )
 
 
 def test_persons_who_contradict_each_other_are_counted(store: Store) -> None:

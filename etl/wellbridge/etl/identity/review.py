@@ -37,9 +37,9 @@ WHY: Final[dict[str, str]] = {
     "too_little": "The records say too little",
 }
 
-# Pairs to review of records that the next run does not decide anew anyway. A constraint is kept with its records in
-# order, a scored pair with the anchor's side first.
-_OPEN: Final = """
+# Pairs of records that the next run does not decide anew anyway, and about which no person decided. A constraint is
+# kept with its records in order, a scored pair with the anchor's side first.
+_PAIRS: Final = """
 SELECT least(p.record_a, p.record_b) AS one, greatest(p.record_a, p.record_b) AS other,
        p.record_a, p.record_b, p.source_a, p.source_b, p.weight, p.levels, p.bits, p.margin, p.runner_up, p.reason,
        p.model_hash, a.content AS content_a, b.content AS content_b
@@ -48,7 +48,27 @@ JOIN source_record a ON a.record_id = p.record_a AND a.is_decided
 JOIN source_record b ON b.record_id = p.record_b AND b.is_decided
 ANTI JOIN link_constraint c ON c.record_a = least(p.record_a, p.record_b)
     AND c.record_b = greatest(p.record_a, p.record_b) AND c.asserted_to IS NULL
-WHERE p.outcome = 'review'
+"""
+_OPEN: Final = f"{_PAIRS} WHERE p.outcome = 'review'"
+_ASKABLE: Final = f"{_PAIRS} WHERE p.outcome IN ('review', 'link')"
+# Keys are random, so an order by a hash of them is a random one, and the same for every reviewer.
+_LINKS: Final = f"""{_PAIRS} WHERE p.outcome = 'link' AND p.reason IN ('rule', 'model')
+ORDER BY md5(p.record_a || p.record_b) LIMIT {20_000}"""
+# What reviewers said about pairs that were linked automatically: such pairs are asked about only as spot checks.
+_CHECKED: Final = """
+WITH said AS (
+    SELECT d.decision_id, any_value(d.outcome) AS outcome, arg_max(a.outcome, a.decided_at) AS before
+    FROM decision d
+    SEMI JOIN review_answer r ON r.record_a = least(d.record_a, d.record_b)
+        AND r.record_b = greatest(d.record_a, d.record_b)
+    ANTI JOIN decision u ON u.undoes = d.decision_id
+    JOIN decision a ON a.kind = 'auto' AND a.decided_at <= d.decided_at
+        AND least(a.record_a, a.record_b) = least(d.record_a, d.record_b)
+        AND greatest(a.record_a, a.record_b) = greatest(d.record_a, d.record_b)
+    WHERE d.kind IN ('clerical', 'import')
+    GROUP BY d.decision_id
+)
+SELECT count(*) AS checked, count(*) FILTER (outcome = 'link') AS confirmed FROM said WHERE before = 'link'
 """
 # Answers that no undoing ended, about what the records say now.
 _IN_FORCE: Final = """
@@ -58,11 +78,11 @@ JOIN source_record b ON b.record_id = r.record_b AND b.content IS NOT DISTINCT F
 ANTI JOIN decision d ON d.kind = 'undo' AND d.decided_at >= r.answered_at
     AND least(d.record_a, d.record_b) = r.record_a AND greatest(d.record_a, d.record_b) = r.record_b
 """
-# Constraints that persons set. Which record stands left is as the pair was scored; a pair never scored keeps its order.
 _DECIDED: Final = """
 SELECT count(*) FROM link_constraint c
 JOIN decision d ON d.decision_id = c.decision_id AND d.kind IN ('clerical', 'import') WHERE c.asserted_to IS NULL
 """
+# Constraints that persons set. Which record stands left is as the pair was scored; a pair never scored keeps its order.
 _LABELS: Final = """
 WITH said AS (
     SELECT coalesce(p.record_a, c.record_a) AS a, coalesce(p.record_b, c.record_b) AS b, c.kind = 'must' AS is_match
@@ -138,27 +158,42 @@ def questions(store: Store, reviewer: str | None = None) -> pl.DataFrame:
         bits, margin, runner_up, reason, model_hash, content_a, content_b``, ``answers`` (how many there are),
         ``is_disputed`` and ``value``.
     """
+    found = _unanswered(store, store.frame(_OPEN), reviewer).with_columns(_value().alias("value"))
+    order = ["is_disputed", "value", "one", "other"]
+    return found.sort(order, descending=[True, True, False, False])
+
+
+def spot_checks(store: Store, reviewer: str) -> pl.DataFrame:
+    """Return automatic links in a random order that is the same for everybody, to be asked like questions.
+
+    Args:
+        store: the vault's store.
+        reviewer: leave out what this reviewer has answered.
+
+    Returns:
+        As ``questions``, without ``value``; at most 20,000.
+    """
+    return _unanswered(store, store.frame(_LINKS), reviewer)
+
+
+def _unanswered(store: Store, pairs: pl.DataFrame, reviewer: str | None) -> pl.DataFrame:
+    """Add ``answers`` and ``is_disputed``; leave out, in the same order, what the reviewer has answered."""
+    is_opinion = pl.col("outcome").is_in(list(KINDS))
     given = (
         in_force(store)
         .group_by(pl.col("record_a").alias("one"), pl.col("record_b").alias("other"))
         .agg(
             pl.len().alias("answers"),
-            pl.col("outcome")
-            .filter(pl.col("outcome").is_in(list(KINDS)))
-            .n_unique()
-            .gt(1)
-            .alias("is_disputed"),
-            pl.col("reviewer").alias("reviewers"),
+            (pl.col("outcome").filter(is_opinion).n_unique() > 1).alias("is_disputed"),
+            (pl.col("reviewer") == reviewer if reviewer else pl.lit(False)).any().alias("is_answered"),
         )
     )
-    found = store.frame(_OPEN).join(given, on=["one", "other"], how="left")
-    found = found.with_columns(
-        pl.col("answers").fill_null(0), pl.col("is_disputed").fill_null(False), _value().alias("value")
+    return (
+        pairs.join(given, on=["one", "other"], how="left", maintain_order="left")
+        .with_columns(pl.col("answers").fill_null(0), pl.col("is_disputed", "is_answered").fill_null(False))
+        .filter(~pl.col("is_answered"))
+        .drop("is_answered")
     )
-    if reviewer is not None:
-        found = found.filter(~pl.col("reviewers").list.contains(reviewer).fill_null(False))
-    order = ["is_disputed", "value", "one", "other"]
-    return found.sort(order, descending=[True, True, False, False]).drop("reviewers")
 
 
 def _value() -> pl.Expr:
@@ -225,7 +260,7 @@ def _rows(store: Store, said: Sequence[Answer], reviewer: Reviewer) -> pl.DataFr
 
 def _settle(store: Store, pairs: pl.DataFrame, reviewer: Reviewer, needed: int) -> int:
     """Decide those of the pairs that are open and about which enough reviewers agree; return how many."""
-    is_open = store.frame(_OPEN).select(pl.col("one").alias("record_a"), pl.col("other").alias("record_b"))
+    is_open = store.frame(_ASKABLE).select(pl.col("one").alias("record_a"), pl.col("other").alias("record_b"))
     pair = ["record_a", "record_b"]
     votes = (
         in_force(store)
@@ -267,6 +302,8 @@ class Backlog:
         decided: pairs decided by reviewers, in force.
         answers: answers ever given.
         unblinded: of them, given with the model's score in view.
+        checked: automatic links drawn at random that reviewers decided about.
+        confirmed: of them, found to be one child.
     """
 
     open: int
@@ -276,6 +313,8 @@ class Backlog:
     decided: int
     answers: int
     unblinded: int
+    checked: int
+    confirmed: int
 
 
 def backlog(store: Store) -> Backlog:
@@ -294,4 +333,5 @@ def backlog(store: Store) -> Backlog:
         decided=int(store.value(_DECIDED)),
         answers=said.height,
         unblinded=said.filter(~pl.col("is_blind")).height,
+        **store.frame(_CHECKED).row(0, named=True),
     )

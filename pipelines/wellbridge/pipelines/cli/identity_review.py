@@ -136,6 +136,14 @@ def _tell(taken: Taken, as_json: bool, stale: int) -> None:
 @click.option("--format", "form", type=click.Choice(("html", "csv")), default="html", show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Most questions.")
 @click.option(
+    "--spot-checks",
+    "spots",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Also ask about so many automatic links, drawn at random, that look like the others.",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to; else the site's private folder."
 )
 @_score_option
@@ -143,13 +151,20 @@ def _tell(taken: Taken, as_json: bool, stale: int) -> None:
 @json_option
 @command
 def export_command(
-    reviewer: str, form: str, limit: int, out: Path | None, with_score: bool, project: Path, as_json: bool
+    reviewer: str,
+    form: str,
+    limit: int,
+    spots: int,
+    out: Path | None,
+    with_score: bool,
+    project: Path,
+    as_json: bool,
 ) -> Exit:
     """Write a sheet of questions to answer offline: a page, or CSV. It holds names of children."""
     from wellbridge.pipelines.reviewing import export
 
     site = load_site(project)
-    written = export(site, reviewer, form=form, limit=limit, out=out, with_score=with_score)
+    written = export(site, reviewer, form=form, limit=limit, spots=spots, out=out, with_score=with_score)
     if as_json:
         facts = (
             {"path": str(written.path), "expires": written.expires, "questions": written.questions}
@@ -204,6 +219,12 @@ def status_command(project: Path, as_json: bool) -> Exit:
         click.echo(
             f"Two reviewers agree on {agreed['share']:.0%} of {agreed['pairs']:,} questions; Cohen's kappa "
             f"{agreed['kappa']:.2f} ({agreed['low']:.2f} to {agreed['high']:.2f})."
+        )
+    if found["checked"]:
+        low, high = found["confirmed_interval"]
+        click.echo(
+            f"{found['confirmed']:,} of {found['checked']:,} automatic links drawn at random are one child "
+            f"({low:.1%} to {high:.1%} of all, at 95 %)."
         )
     if found["sheets"]:
         click.echo(
