@@ -81,20 +81,25 @@ def beside_earlier(
     for _ in range(ROUNDS):
         new, seen = _beside(out_dir, *_draft(extract, limits, files))
         if not seen.exposures:
-            break
+            return files
         more = _hidden_by(files, new, seen)
-        again = None
         for name, cells in more.items():
             hide.setdefault(name, []).extend(cells)
-        try:
-            again = make(hide) if more else None
-        except PrivacyError as error:
-            if error.code != "WB-E-042":
-                raise
+        again = _made(make, hide) if more else None
         if again is None:
-            raise refusal(seen, columns_of(new))
+            break
         files = again
-    return files
+    raise refusal(seen, columns_of(new))
+
+
+def _made(make: Callable[[Hide], list[DataFile]], hide: Hide) -> list[DataFile] | None:
+    """Make the files with more hidden; None where that much cannot be hidden."""
+    try:
+        return make(hide)
+    except PrivacyError as error:
+        if error.code != "WB-E-042":
+            raise
+    return None
 
 
 def _draft(extract: str, limits: Limits, files: Sequence[DataFile]) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -137,15 +137,14 @@ def protect_after(
     Raises:
         PrivacyError: WB-E-042 when hiding does not help, naming the earlier releases and the dimension to drop.
     """
-    seen = remedy(earlier, [as_released(found, name, cohort)])
     for _ in range(ROUNDS):
+        seen = remedy(earlier, [as_released(found, name, cohort)])
         if not seen.exposures:
             return found
         further = None if not seen.hide else _with_hidden(found, seen.hide[0], effort)
         if further is None:
             break
         found = further
-        seen = remedy(earlier, [as_released(found, name, cohort)])
     raise refusal(seen, [axis.columns[0] for axis in found.grid.axes])
 
 
