@@ -13,15 +13,16 @@ from typing import Final
 import numpy as np
 
 from wellbridge.privacy.tables.attacker import Published, attack
-from wellbridge.privacy.tables.merged import Units, merged
+from wellbridge.privacy.tables.merged import merged
 from wellbridge.privacy.tables.moves import Task
-from wellbridge.privacy.tables.program import Program, chosen_rows
+from wellbridge.privacy.tables.program import Program, Solution, chosen_rows, whole_near
 from wellbridge.privacy.tables.proof import Proof, as_matrix
-from wellbridge.privacy.tables.repair import Repairer
 from wellbridge.privacy.tables.sums import Bools, Floats, Ints
 from wellbridge.schemas.errors import PrivacyError
 
-_NEAR: Final = 2  # sums away from a fraction within which whole counts are searched
+_TRIES: Final = 4  # corners looked at before everything is searched in whole numbers
+_DEAR: Final = 8.0  # a completion of everything for a few cells, beside a move near one unit, measured
+_SEED: Final = 20_260_903
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def audit(published: Published, *, min_cell: int, is_strong: bool, targets: Bool
     small = units.of[np.flatnonzero(task.hidden & (task.up > 0) & (values < (min_cell if is_strong else 0)))]
     is_small = np.isin(np.arange(len(units)), small)
     proof = Proof(units, either=(units.up == 1) & (units.down == 1) & ~is_small)
-    _move(units, proof)
+    proof.harvest(np.ones(len(units), dtype=np.bool_), worth=_DEAR)
     size = len(values)
     moves = as_matrix(units, proof.moves, size)
     completions = np.vstack([values[cells], values[cells] + moves[:, cells].toarray()])
@@ -92,18 +93,14 @@ class _Completer:
         known = -residual[rows].astype(np.float64)
         self._lower, self._upper = (bound[cells].astype(np.float64) for bound in (published.lower, published.upper))
         self._every = np.arange(len(cells))
+        self._random = np.random.default_rng(_SEED)
         self._program = Program(
             self._matrix, known, known, self._lower, self._upper, np.zeros(len(cells)), presolve=True
         )
 
     def first(self) -> Ints:
-        """Return a completion.
-
-        Zeros are mostly shown, so hidden counts are mostly more; and from there they can move either way.
-        """
-        found = self._complete(np.minimum(self._lower + 1, self._upper), self._upper)
-        if found is None:
-            found = self._complete(self._lower, self._upper)
+        """Return a completion."""
+        found = self._searched(self._lower, self._upper)
         if found is None:
             raise PrivacyError("WB-E-046", "The published cells contradict each other.")
         return found
@@ -115,32 +112,37 @@ class _Completer:
             lower[place] = above
         if below is not None:
             upper[place] = below
-        return self._complete(lower, upper) if lower[place] <= upper[place] else None
+        return self._searched(lower, upper) if lower[place] <= upper[place] else None
 
-    def _complete(self, lower: Floats, upper: Floats) -> Ints | None:
+    def pushed(self, places: Ints, completions: Ints, enough: int) -> Ints | None:
+        """Return a completion in which many of some cells are as large as ``enough``, or other than they were."""
+        lower, upper, cost = self._lower.copy(), self._upper.copy(), np.zeros(len(self._every))
+        least, greatest = completions[:, places].min(axis=0), completions[:, places].max(axis=0)
+        coin = self._random.random(len(places)) < 0.5
+        rises = (greatest < enough) | coin | (least <= lower[places])
+        # No cell need go further than is asked; but all of them at once may be too much, so none is forced to go.
+        rising, falling = places[rises], places[~rises]
+        upper[rising] = np.minimum(upper[rising], np.maximum(enough, greatest[rises] + 1))
+        lower[falling] = least[~rises] - 1
+        cost[places] = np.where(rises, -1.0, 1.0) * self._random.uniform(0.1, 1.0, len(places))
+        corner = self._corner(lower, upper, cost)
+        return None if corner is None else whole_near(self._program, self._matrix, corner, lower, upper)
+
+    def _searched(self, lower: Floats, upper: Floats) -> Ints | None:
+        for _ in range(_TRIES):
+            # A corner that is chosen at random has fewer fractions than one where much is as cheap.
+            corner = self._corner(lower, upper, self._random.random(len(self._every)))
+            found = None if corner is None else whole_near(self._program, self._matrix, corner, lower, upper)
+            if corner is None or found is not None:
+                return found
+        self._program.price(self._every, np.zeros(len(self._every)))
+        last = self._program.solve_whole()
+        return None if last is None else last.whole()
+
+    def _corner(self, lower: Floats, upper: Floats, cost: Floats) -> Solution | None:
         self._program.bound(self._every, lower, upper)
-        found = self._program.solve()
-        if found is None or not len(found.fractional):
-            return None if found is None else found.whole()
-        # What is near a fraction is searched again in whole numbers, the rest stays; else everything is searched.
-        by_row, near = self._matrix.tocsr(), found.fractional
-        for _ in range(_NEAR):
-            near = np.unique(by_row[np.unique(self._matrix[:, near].indices)].indices)
-        still = np.setdiff1d(self._every, near)
-        fixed = np.rint(found.columns[still])
-        self._program.bound(still, fixed, fixed)
-        whole = self._program.solve_whole()
-        if whole is None:
-            self._program.bound(still, lower[still], upper[still])
-            whole = self._program.solve_whole()
-        return whole
-
-
-def _move(units: Units, proof: Proof) -> None:
-    """Move every unit as far as it should go, many at once and then one by one."""
-    every = np.ones(len(units), dtype=np.bool_)
-    proof.harvest(every)
-    Repairer(units).prove(proof, every)
+        self._program.price(self._every, cost)
+        return self._program.solve()
 
 
 def _task(published: Published, attacked: Bools, values: Ints, enough: int) -> Task:
@@ -153,8 +155,14 @@ def _task(published: Published, attacked: Bools, values: Ints, enough: int) -> T
 
 
 def _challenged(completer: _Completer, completions: Ints, attacked: Bools, enough: int) -> Ints:
-    """Add completions for the attacked cells that the others leave in doubt, cell by cell."""
-    for place in np.flatnonzero(attacked):
+    """Add completions for the attacked cells that the others leave in doubt: for many at once, then cell by cell."""
+    doubtful, idle = _doubtful(completions, attacked, enough), 0
+    while len(doubtful) and idle < _TRIES:
+        found = completer.pushed(doubtful, completions, enough)
+        completions = completions if found is None else np.vstack([completions, found])
+        before, doubtful = len(doubtful), _doubtful(completions, attacked, enough)
+        idle = 0 if len(doubtful) < before else idle + 1
+    for place in doubtful:
         counts = completions[:, place]
         if counts.max() < enough:
             found = completer.other(int(place), above=enough)
@@ -167,6 +175,11 @@ def _challenged(completer: _Completer, completions: Ints, attacked: Bools, enoug
         if found is not None:
             completions = np.vstack([completions, found])
     return completions
+
+
+def _doubtful(completions: Ints, attacked: Bools, enough: int) -> Ints:
+    least, greatest = completions.min(axis=0), completions.max(axis=0)
+    return np.flatnonzero(attacked & ((greatest < enough) | (least == greatest)))
 
 
 def _ranged(

@@ -17,6 +17,8 @@ from wellbridge.privacy.tables.sums import UNBOUNDED, Floats, Ints
 from wellbridge.schemas.errors import PrivacyError
 
 WHOLE: Final = 1e-6  # HiGHS's own tolerance of a feasible solution
+_HUB: Final = 60  # whole numbers are searched near a fraction, but not over rows of more columns
+_GAP: Final = 0.2  # of the cost
 
 
 @dataclass(frozen=True)
@@ -137,14 +139,44 @@ class Program:
             bound, is_proved,
         )
 
-    def solve_whole(self) -> Ints | None:
-        """Return the cheapest whole-numbered columns, None where there are none."""
+    def solve_whole(self, *, gap: float = 0.0) -> Solution | None:
+        """Return the cheapest whole-numbered columns found, None where there are none.
+
+        They are only the cheapest where ``is_optimal`` says so: the search ends within ``gap``, a share of the cost,
+        and after many branches in any case.
+        """
         found = self.solve()
         if found is not None and len(found.fractional):
-            self.make_whole(gap=0.0, nodes=100_000)
+            self.make_whole(gap=gap, nodes=100_000)
             found = self.solve()
             self.make_fractional()
-        return None if found is None else found.whole()
+        return found
+
+
+def whole_near(
+    program: Program, matrix: csc_matrix, corner: Solution, lower: Floats, upper: Floats
+) -> Ints | None:
+    """Return columns in whole numbers near a corner that has fractions; None where none were found.
+
+    What is near a fraction is searched again in whole numbers, and cheap is cheap enough; the rest stays.
+
+    Args:
+        program: the program, with equations alone.
+        matrix: its matrix.
+        corner: its solution.
+        lower, upper: its bounds.
+    """
+    if not len(corner.fractional):
+        return corner.whole()
+    rows = matrix.tocsr()
+    touched = np.unique(matrix[:, corner.fractional].indices)
+    near = np.union1d(corner.fractional, rows[touched[np.diff(rows.indptr)[touched] <= _HUB]].indices)
+    still = np.setdiff1d(np.arange(matrix.shape[1]), near)
+    fixed = np.rint(corner.columns[still])
+    program.bound(still, fixed, fixed)
+    found = program.solve_whole(gap=_GAP)
+    program.bound(still, lower[still], upper[still])
+    return None if found is None else found.whole()
 
 
 @cache

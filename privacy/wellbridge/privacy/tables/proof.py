@@ -1,9 +1,11 @@
 """The proof of a pattern: moves of hidden units, many proved by each.
 
 One move can prove thousands of units at once, so whole regions are moved together: a linear program pushes every
-unit that still needs proof up or down, at random, within a region of units that hang together, and whatever reaches
-what it needs is proved. Regions differ from round to round and grow when little is gained. What remains (few) is
-left to ``repair``, which looks for one unit at a time and says what to hide where there is no move.
+unit that still needs proof up or down, at random, within a region of units that hang together. The next move sets
+out from where the last one arrived, not from the truth: what is far from the truth in many ways at once is reached
+in steps, and fractions that stop one step do not stop the next. Every place reached is a move; whatever is as far
+from the truth there as it must is proved. What remains (few) is left to ``repair``, which looks for one unit at a
+time and says what to hide where there is no move.
 """
 
 from __future__ import annotations
@@ -11,20 +13,19 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from scipy.sparse import csc_matrix, csr_matrix
+from scipy.sparse import bmat, csc_matrix, csr_matrix
 from scipy.sparse.csgraph import depth_first_order
 
 from wellbridge.privacy.tables.merged import Units
-from wellbridge.privacy.tables.program import WHOLE, Program, chosen_rows
+from wellbridge.privacy.tables.program import WHOLE, Program, chosen_rows, whole_near
 from wellbridge.privacy.tables.sums import Bools, Floats, Ints
 
-_REGIONS: Final = (1_500, 6_000)  # units of a region: dearer per unit the larger, but with longer moves
-_HUB: Final = 60  # a sum of more hidden units ties whole districts together; regions are not grown over it
-_GAIN: Final = 0.25  # share of what is left that a round must prove, else regions grow
-# A round over n units costs about n² of these, measured; when it proves fewer units than that, single searches are
-# cheaper.
+_REGION: Final = 8_000  # units of a region: the larger, the longer the moves, and the dearer per unit
+# A round over n units in regions of m costs about n · m of these, measured; when it proves fewer units than that,
+# single searches are cheaper.
 _ROUND_COST: Final = 1 / 7_000_000
-_LARGE: Final = 10_000  # hidden units from which a second idle round costs too much
+_IDLE: Final = 2  # such rounds, one after another, that end the search
+_LEAST: Final = 0.01  # weights are drawn from 1 to the square of its inverse
 _SEED: Final = 20_260_902
 
 Move = tuple[Ints, Ints]
@@ -43,6 +44,7 @@ class Proof:
         self._either = np.zeros(len(units), dtype=np.bool_) if either is None else either
         self.moves: list[Move] = []
         self.up, self.down = units.up.copy(), units.down.copy()
+        self._at: Ints = np.zeros(len(units), dtype=np.int64)  # where the last move arrived, seen from the truth
         self._random = np.random.default_rng(_SEED)
 
     @property
@@ -56,6 +58,8 @@ class Proof:
 
     def restrict(self, hidden: Bools) -> None:
         """Forget the moves that need a unit which is no longer hidden."""
+        if self._at[~hidden].any():
+            self._at[:] = 0
         kept = [move for move in self.moves if hidden[move[0]].all()]
         if len(kept) < len(self.moves):
             self.moves, self.up, self.down = [], self._units.up.copy(), self._units.down.copy()
@@ -77,56 +81,56 @@ class Proof:
             self.up[units[up | (down & self._either[units])]] = 0
             self.down[units[down | (up & self._either[units])]] = 0
 
-    def harvest(self, hidden: Bools) -> None:
-        """Prove as much as moves of whole regions can."""
+    def harvest(self, hidden: Bools, *, worth: float = 1.0) -> None:
+        """Prove as much as moves of whole regions can.
+
+        Args:
+            hidden: the pattern.
+            worth: how much dearer it would be to prove one unit otherwise than by ``repair``.
+        """
         numbers = np.flatnonzero(hidden)
         matrix = self._units.matrix[:, numbers].tocsc()
-        sizes = [size for size in _REGIONS if size < len(numbers)] + [len(numbers)]
-        for size in sizes:
-            is_last, idle = size == len(numbers), 0
-            while (before := len(self.left)) and idle < (1 if len(numbers) > _LARGE else 2):
-                for members in self._regions(matrix, size):
-                    self._push(matrix, numbers, np.sort(members))
-                proved = before - len(self.left)
-                least = 1 + _ROUND_COST * len(numbers) ** 2 if is_last else _GAIN * before
-                idle = idle + 1 if proved < least else 0
-                if idle and not is_last:
-                    break
+        idle = 0
+        while (before := len(self.left)) and idle < _IDLE:
+            for members in self._regions(matrix):
+                self._push(matrix, numbers, np.sort(members))
+            moved = np.flatnonzero(self._at)
+            self.take(moved, self._at[moved])
+            least = 1 + _ROUND_COST * len(numbers) * min(len(numbers), _REGION) / worth
+            is_idle = before - len(self.left) < least
+            idle = idle + 1 if is_idle else 0
 
-    def _regions(self, matrix: csc_matrix, size: int) -> list[Ints]:
+    def _regions(self, matrix: csc_matrix) -> list[Ints]:
         """Cut the hidden units into regions that hang together, at other places each time."""
         count = matrix.shape[1]
-        if count <= size:
+        if count <= _REGION:
             return [np.arange(count, dtype=np.int64)]
-        rows = matrix.tocsr()
-        lengths = np.diff(rows.indptr)
-        ties = rows[(lengths > 1) & (lengths <= _HUB)].astype(np.float64)
-        graph = (abs(ties).T @ abs(ties)).tocsr()
-        seen, order = np.zeros(count, dtype=np.bool_), []
+        ties = matrix.astype(np.float64)
+        graph = bmat([[None, ties.T], [ties, None]], format="csr")
+        seen, order = np.zeros(graph.shape[0], dtype=np.bool_), []
         for start in self._random.permutation(count):
             if not seen[start]:
                 reached = depth_first_order(graph, start, directed=False, return_predecessors=False)
                 seen[reached] = True
-                order.append(reached)
+                order.append(reached[reached < count])
         walk = np.concatenate(order).astype(np.int64)
-        return [part for part in np.split(walk, np.arange(self._random.integers(1, size), count, size)) if len(part)]
+        cuts = np.arange(self._random.integers(1, _REGION), count, _REGION)
+        return [part for part in np.split(walk, cuts) if len(part)]
 
     def _push(self, matrix: csc_matrix, numbers: Ints, members: Ints) -> None:
         units = numbers[members]
-        up, down = self.up[units], self.down[units]
+        up, down, at = self.up[units], self.down[units], self._at[units]
         if not (up.any() or down.any()):
             return
         coin = self._random.choice(np.array([-1.0, 1.0]), len(units))
         wish = np.where((up > 0) & (down > 0), coin, np.where(up > 0, 1.0, np.where(down > 0, -1.0, 0.0)))
-        # No unit need go further than the neediest must: short moves break into fewer fractions.
-        far = max(int(up.max()), int(down.max()))
-        rise = np.where(wish > 0, up, np.minimum(self._units.rise[units], far))
-        fall = np.where(wish < 0, down, np.minimum(self._units.fall[units], far))
-        cost = -wish / np.where(wish > 0, np.maximum(up, 1), np.maximum(down, 1))
+        # No unit goes further than it must; and weights far apart take few all the way rather than many half.
+        rise = np.where(wish > 0, np.maximum(up - at, 0), self._units.rise[units] - at)
+        fall = np.where(wish < 0, np.maximum(down + at, 0), self._units.fall[units] + at)
+        cost = -wish * self._random.uniform(_LEAST, 1.0, len(units)) ** -2
         change = whole_move(chosen_rows(matrix, members)[0], -fall.astype(np.float64), rise.astype(np.float64), cost)
-        moved = np.flatnonzero(change) if change is not None else ()
-        if change is not None and len(moved):
-            self.take(units[moved], change[moved])
+        assert change is not None, "standing still is a move"
+        self._at[units] += change
 
 
 def whole_move(
@@ -153,8 +157,11 @@ def whole_move(
         if not len(broken):
             return found.whole()
         if branch:
-            change = program.solve_whole()
-            return change if change is not None and -float(cost @ change) >= enough - WHOLE else None
+            best = program.solve_whole()
+            return best.whole() if best is not None and -best.objective >= enough - WHOLE else None
+        near = whole_near(program, matrix, found, lower, upper)
+        if near is not None and -float(cost @ near) >= enough - WHOLE:
+            return near
         still = np.zeros(len(broken))
         program.bound(broken, still, still)
 

@@ -65,8 +65,9 @@ class Repairer:
             if found is None:
                 continue
             program, solution = found
-            columns = program.solve_whole() if branch and len(solution.fractional) else solution.columns
-            if columns is not None:
+            best = program.solve_whole() if branch and len(solution.fractional) else solution
+            if best is not None:
+                columns = best.columns
                 change = columns[: len(units)] - columns[len(units):]
                 moved = np.flatnonzero(np.abs(change) > WHOLE)
                 is_whole = branch or not len(solution.fractional)
