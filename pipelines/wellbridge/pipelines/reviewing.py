@@ -19,17 +19,8 @@ import polars as pl
 from wellbridge.etl.identity.agreement import agreement
 from wellbridge.etl.identity.cards import Card, cards_of
 from wellbridge.etl.identity.evaluate import wilson
-from wellbridge.etl.identity.review import (
-    Answer,
-    Reviewer,
-    Taken,
-    answers,
-    backlog,
-    labels,
-    questions,
-    spot_checks,
-    take,
-)
+from wellbridge.etl.identity.questions import questions, spot_checks
+from wellbridge.etl.identity.review import Answer, Reviewer, Taken, answers, backlog, labels, take
 from wellbridge.etl.identity.sheet import Desk, Sheet, as_csv
 from wellbridge.etl.landing import write_private
 from wellbridge.etl.lock import run_lock

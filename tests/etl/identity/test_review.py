@@ -13,19 +13,8 @@ from hypothesis import strategies as st
 from etl.identity.review_queue import NOW, add_pairs, add_records, id_of, ids
 from wellbridge.etl.identity.agreement import agreement
 from wellbridge.etl.identity.hub import By, undo
-from wellbridge.etl.identity.review import (
-    OUTCOMES,
-    WHY,
-    Answer,
-    Reviewer,
-    Taken,
-    backlog,
-    in_force,
-    labels,
-    questions,
-    spot_checks,
-    take,
-)
+from wellbridge.etl.identity.questions import in_force, questions, spot_checks
+from wellbridge.etl.identity.review import OUTCOMES, WHY, Answer, Reviewer, Taken, backlog, labels, take
 from wellbridge.etl.store import Store, open_store
 from wellbridge.etl.vault import VAULT
 

@@ -92,7 +92,7 @@ def cards_of(store: Store, seals: Seals, questions: pl.DataFrame, *, with_score:
     Args:
         store: the vault's store.
         seals: what opens the site's records.
-        questions: of ``review.questions``, with ``question``, their id.
+        questions: of ``questions.questions``, with ``question``, their id.
         with_score: also say what the model says, which a reviewer who is blind to it does not see.
     """
     sides = [questions["record_a"], questions["record_b"], questions["runner_up"]]

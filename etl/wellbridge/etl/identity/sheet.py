@@ -69,7 +69,7 @@ class Desk:
         self._key = subkey(site_key, "wellbridge/identity/v1|review")
 
     def named(self, questions: pl.DataFrame, reviewer: str, *, is_blind: bool) -> pl.DataFrame:
-        """Add ``question``, the id under which this reviewer is asked each of ``review.questions``.
+        """Add ``question``, the id under which this reviewer is asked each of ``questions.questions``.
 
         Asked with the score in view it is another, so that an answer tells what was seen.
         """
