@@ -11,9 +11,8 @@ import polars as pl
 from wellbridge.privacy.noise.private import Mechanism
 from wellbridge.privacy.noise.rounding import Rounded, controlled_rounding
 from wellbridge.privacy.tables.margins import ALL, Grid, crossed, grid
-from wellbridge.privacy.tables.protection import Dimension
+from wellbridge.privacy.tables.protection import Dimension, check_counts
 from wellbridge.privacy.tables.sums import Ints, Sums
-from wellbridge.schemas.errors import PrivacyError
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,9 @@ class FrequencyTable:
         """Add the margins to inner cells, or check those that are there; ``all`` stands for a sum.
 
         Raises:
-            PrivacyError: WB-E-046 when a count is negative, not whole or missing, or margins do not add.
+            PrivacyError: WB-E-046 when a count is negative, not whole, missing or too large, or margins do not add.
         """
-        counts = table[count]
-        if counts.null_count() or bool(((counts < 0) | (counts != counts.round(0))).any()):
-            raise PrivacyError("WB-E-046", "A count is missing, negative or not whole.", f"column {count}")
+        check_counts(table[count])
         names = [dimension.columns[0] for dimension in by]
         coarser = {dimension.columns[0]: dimension.columns[1:] for dimension in by}
         columns = [name for dimension in by for name in dimension.columns]

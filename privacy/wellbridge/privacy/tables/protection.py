@@ -187,6 +187,16 @@ def as_published(
     return ProtectedTable(shown, found, task, pattern, count, min_cell, need, blank_least)
 
 
+def check_counts(counts: pl.Series) -> None:
+    """Refuse what counts no persons.
+
+    Raises:
+        PrivacyError: WB-E-046.
+    """
+    if counts.null_count() or not counts.is_between(0, _MOST).all() or bool((counts != counts.round(0)).any()):
+        raise PrivacyError("WB-E-046", "A count is missing, negative, not whole or too large.", f"column {counts.name}")
+
+
 def named(by: Sequence[Dimension]) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     """Return the finest column of each dimension, and the coarser ones of those that have some."""
     return [d.columns[0] for d in by], {d.columns[0]: d.columns[1:] for d in by if len(d.columns) > 1}
@@ -195,9 +205,7 @@ def named(by: Sequence[Dimension]) -> tuple[list[str], dict[str, tuple[str, ...]
 def _full_cross(table: pl.DataFrame, by: Sequence[Dimension], count: str) -> pl.DataFrame:
     names, hierarchies = named(by)
     columns = [name for dimension in by for name in dimension.columns]
-    counts = table[count]
-    if counts.null_count() or not counts.is_between(0, _MOST).all() or bool((counts != counts.round(0)).any()):
-        raise PrivacyError("WB-E-046", "A count is missing, negative, not whole or too large.", f"column {count}")
+    check_counts(table[count])
     has_margins = table.select(pl.any_horizontal((pl.col(columns) == ALL).any())).item()
     if has_margins:
         return table.select(*columns, pl.col(count).cast(pl.Int64))
