@@ -27,7 +27,7 @@ ROOMS = {
     "pandas": (),  # pandera and Great Expectations bring it; the walk never uses it
     "lxml": (),
     "pyspark": (),
-    "splink": (),
+    "splink": ("wellbridge.etl.identity.splinked",),
     "requests": (),
 }
 HEAVY = (

@@ -43,12 +43,14 @@ class Comparison:
     Attributes:
         name: as a model names it.
         columns: of the standard frame, that it looks at.
+        evidence: those of them whose agreement it weighs; the others it only reads (exchanged names).
         missing: SQL, when nothing can be said.
         levels: from the lowest to the highest.
     """
 
     name: str
     columns: tuple[str, ...]
+    evidence: tuple[str, ...]
     missing: str
     levels: tuple[Level, ...]
 
@@ -75,6 +77,7 @@ _IS_SWAPPED: Final = (  # each first name stands among the other's last names
 FIRST_NAME: Final = Comparison(
     "first_name",
     ("first_name", "first_names", "nickname_roots", "last_names"),
+    ("first_name", "first_names", "nickname_roots"),
     _either_is_null("first_name"),
     (
         Level("disagree: Jaro-Winkler under .7"),
@@ -104,6 +107,7 @@ _TWO_OF_THREE: Final = (
 BIRTH_DATE: Final = Comparison(
     "birth_date",
     ("birth_date",),
+    ("birth_date",),
     _either_is_null("birth_date"),
     (
         Level("differ"),
@@ -121,6 +125,7 @@ BIRTH_DATE_SAME: Final = 4
 SEX: Final = Comparison(
     "sex",
     ("sex",),
+    ("sex",),
     _either_is_null("sex"),
     (Level("differ"), Level("the same", "sex_l = sex_r", counted=("sex",))),
 )
@@ -137,6 +142,7 @@ _SAME_PLACE: Final = (
 HOME: Final = Comparison(
     "home",
     ("last_name", "last_compact", "last_names", "first_name", "first_names", "address_key", "phone", "zip_code"),
+    ("last_name", "last_compact", "last_names", "address_key", "phone", "zip_code"),
     f"({_either_is_null('last_compact')} AND {_either_is_null('address_key')} AND {_either_is_null('phone')})",
     (
         Level("nothing in common"),
@@ -181,10 +187,11 @@ def comparison(name: str) -> Comparison:
     kind, column = plain.groups()
     same = Level("the same", f"{column}_l = {column}_r", counted=(column,))
     if kind == "exact":
-        return Comparison(name, (column,), _either_is_null(column), (Level("differ"), same))
+        return Comparison(name, (column,), (column,), _either_is_null(column), (Level("differ"), same))
     alike = f"jaro_winkler_similarity({column}_l, {column}_r)"
     return Comparison(
         name,
+        (column,),
         (column,),
         _either_is_null(column),
         (

@@ -146,6 +146,8 @@ def decide(
     known = {one.name: one for one in sources}
     unique = [one.name for one in sources if one.is_unique]
     pairs = _with_constraints(scored, constraints, list(known))
+    if pairs.is_empty():
+        return pl.DataFrame(schema=DECIDED)
     pairs = pairs.with_columns((pl.col("weight") + _prior(sources, limits.share)).alias("bits"))
     pairs = _guarded(pairs, unique, limits).sort("record_a", "record_b")
     resolution = Resolution(pairs, sources[0].name if len(sources) > 1 else None, unique, limits.margin)
@@ -230,11 +232,9 @@ def _explained(pairs: pl.DataFrame, limits: Limits) -> pl.DataFrame:
     """
     state, guard = pl.col("state"), pl.col("guard")
     is_linked = state.is_in(["link", "same_person"])
-    is_second = (
-        state == "taken"
-    ) & guard.is_null()  # as good as the link it lost to: the source holds a child twice
     is_asked = (state == "open") & ~guard.is_in(["weight", "cannot_link"]).fill_null(False)
-    is_near = pl.col("margin").is_null() | (pl.col("margin") >= -limits.margin)
+    is_near = pl.col("margin").is_null() | (pl.col("margin") > -limits.margin)
+    is_second = (state == "taken") & guard.is_null() & is_near  # nearly as good: the source may hold a child twice
     outcome = (
         pl.when(is_linked).then(pl.lit("link"))
         .when(is_second | (state == "two_persons") | (is_asked & is_near)).then(pl.lit("review"))
@@ -246,6 +246,7 @@ def _explained(pairs: pl.DataFrame, limits: Limits) -> pl.DataFrame:
         .when(is_linked & (pl.col("said") == "must")).then(pl.lit("must_link"))
         .when(is_linked & (pl.col("tier") == "rule")).then(pl.lit("rule"))
         .when(is_linked).then(pl.lit("model"))
+        .when(state == "forbidden").then(pl.lit("cannot_link"))
         .when(is_second).then(pl.lit("source_not_unique"))
         .when(guard.is_in(["weight", "cannot_link"])).then(guard)
         .when(state == "settled").then(pl.lit("taken"))

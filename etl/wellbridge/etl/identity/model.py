@@ -221,7 +221,7 @@ def _compared(found: dict[str, Any], where: str) -> Compared:
     labels = [level["label"] for level in found["levels"]]
     if labels != [level.label for level in known.levels]:
         raise ConfigurationError(
-            "WB-E-015", "A model's levels are not those of this version.", f"file {where}"
+            "WB-E-102", "A model's levels are not those of this version.", f"file {where}"
         )
     weights = tuple(
         Weight(float(level["m"]), level.get("u"), level.get("others"), level.get("linked"))

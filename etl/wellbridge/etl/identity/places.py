@@ -49,7 +49,7 @@ def address_key(addresses: pl.Series) -> pl.Series:
     padded = " " + text.str.replace_all(" ", "  ", literal=True) + " "
     short = padded.str.replace_many(_PATTERNS).str.replace_all("  ", " ", literal=True).str.strip_chars()
     short = short.str.replace_all(r"(?:# )+", "# ").str.replace(r"^p o box ", "po box ")
-    is_place = (short.str.len_bytes() >= 5) & ~short.str.contains(_NO_ADDRESS)
+    is_place = (short.str.len_bytes() >= 5) & ~text.str.contains(_NO_ADDRESS)
     return pl.select(pl.when(is_place).then(short)).to_series()
 
 

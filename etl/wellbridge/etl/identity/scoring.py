@@ -66,7 +66,7 @@ def score(
     """
     size = least_size or max(left.height, right.height)
     with connect() as connection:
-        _load(connection, left, right, model)
+        load(connection, left, right, model)
         connection.execute(
             statement("CREATE TABLE pair AS $pairs", pairs=pairs_sql(model.blocking, "record"))
         )
@@ -88,7 +88,7 @@ def compare(
         ``levels, pairs``: how many pairs have these digits.
     """
     with connect() as connection:
-        _load(connection, left, right, model, keep_id=True)
+        load(connection, left, right, model, keep_id=True)
         if pairs is None:
             connection.execute(
                 statement("CREATE TABLE pair AS $pairs", pairs=pairs_sql(model.blocking, "record"))
@@ -108,7 +108,7 @@ def compare(
         ).pl()
 
 
-def _load(
+def load(
     connection: duckdb.DuckDBPyConnection,
     left: pl.DataFrame,
     right: pl.DataFrame,

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from wellbridge.etl.identity.blocking import KEYS
 from wellbridge.etl.identity.comparisons import BIRTH_DATE, FIRST_NAME, HOME, SEX, Comparison
 from wellbridge.etl.identity.decide import Limits
 from wellbridge.etl.identity.model import GUARDS, M_FLOOR, Compared, Model, Weight
@@ -130,10 +131,8 @@ def train_unsupervised(
 
 
 def _looks_at(one: Comparison, block: Sequence[str]) -> bool:
-    """Tell whether a comparison looks at a key of a block; "birth_year" is a key of the birth date."""
-    kinds = {key.split("_")[0] if key not in one.columns else key for key in block}
-    first = {column.split("_")[0] for column in one.columns}
-    return any(key in one.columns or key in first for key in kinds)
+    """Tell whether a comparison weighs what a block's pairs agree in already."""
+    return any(column in KEYS.get(key, key) for key in block for column in one.evidence)
 
 
 def _maximised(seen: pl.DataFrame, free: Sequence[int], u: list[Shares]) -> list[Shares]:
@@ -203,17 +202,23 @@ def _by_chance(left: pl.DataFrame, right: pl.DataFrame, blank: Model, seed: int)
         u = np.maximum(_shares(seen, place, one), 0.5 / SAMPLE)
         for number, level in enumerate(one.levels):
             if level.counted:
-                u[number] = _counted(left, right, level.counted)
+                u[number] = _counted(left, right, level.counted, blank.limits.share)
         found.append(u)
     return found
 
 
-def _counted(left: pl.DataFrame, right: pl.DataFrame, columns: tuple[str, ...]) -> float:
-    """Return the share of all pairs that are equal in these columns, of pairs where both have them."""
+def _counted(left: pl.DataFrame, right: pl.DataFrame, columns: tuple[str, ...], share: float) -> float:
+    """Return the share of pairs of two children that are equal in these columns, where both have them.
+
+    The pairs of one child that are expected (of one file also each record with itself) are taken out of all that are
+    equal; at least a tenth of these is left.
+    """
     sizes = [frame.select(columns).drop_nulls().group_by(columns).len() for frame in (left, right)]
     both = sizes[0].join(sizes[1], on=columns, suffix="_r")
-    pairs = float((both["len"].cast(pl.Float64) * both["len_r"].cast(pl.Float64)).sum())
-    return max(pairs, 1.0) / max(float(sizes[0]["len"].sum()) * float(sizes[1]["len"].sum()), 1.0)
+    equal = max(float((both["len"].cast(pl.Float64) * both["len_r"].cast(pl.Float64)).sum()), 1.0)
+    whole = [float(one["len"].sum()) for one in sizes]
+    of_one_child = min(whole) * (share + (1.0 if left is right else 0.0))
+    return max(equal - of_one_child, equal / 10) / max(whole[0] * whole[1], 1.0)
 
 
 def _at_home(seen: pl.DataFrame, place: int, one: Comparison, true: Shares, size: int) -> dict[int, float]:
