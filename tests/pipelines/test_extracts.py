@@ -487,6 +487,22 @@ def test_an_unknown_column_is_found_though_all_hashes_agree(copied: Callable[[st
     assert problems == ["records.csv: column zip is not in the data dictionary"]
 
 
+def test_a_file_that_no_table_of_the_manifest_is_about_is_found_though_all_hashes_agree(
+    copied: Callable[[str], Path]
+):
+    release = copied(RECORDS)
+    shutil.copy(release / "records.csv", release / "raw.csv")
+    forged = resealed(release, lambda manifest: manifest["files"].update({"raw.csv": {"sha256": ""}}))
+    assert verify_release(forged) == ["raw.csv: nothing says what it holds"]
+
+
+@pytest.mark.parametrize("file", ["records.csv", "data_dictionary.csv", "README.txt"])
+def test_a_manifest_that_leaves_a_file_out_is_found(copied: Callable[[str], Path], file: str):
+    release = copied(RECORDS)
+    forged = resealed(release, lambda manifest: manifest["files"].pop(file))
+    assert verify_release(forged) == [f"{file}: is not in the manifest"]
+
+
 @pytest.mark.parametrize("setting", ["min_cell", "k"])
 def test_a_manifest_with_a_lowered_floor_is_found(copied: Callable[[str], Path], setting: str):
     release = resealed(copied(TABLES), lambda manifest: manifest.update({setting: 3}))

@@ -30,6 +30,7 @@ Key = tuple[str, ...]
 Range = tuple[int, int, bool]  # least and greatest count by what is printed, and whether readers must not know it
 FORMAT, MEASURES, MANIFEST, ALL = "wellbridge-release/2", "wellbridge-measures/1", "manifest.json", "all"
 ROW = ("measure_id", "period", "dimension", "member")
+BESIDE = ("suppressed.csv", "README.txt")
 FLOOR = 10  # no cell and no class below it, whatever a manifest says
 RISKY = re.compile("^[ \u00a0\ufeff\"'`\u2018\u2019\u201c\u201d]*[=+\\-@\\t\\r\\n\\x00\uff1d\uff0b\uff0d\uff20]")
 NUMBER = re.compile(r"^-\d+(\.\d+)?([eE][+-]?\d+)?$")
@@ -54,16 +55,23 @@ def verify(folder: str | Path, sealed: Json | None = None, keys: str | None = No
         named = re.search(r"_([0-9a-f]{12})$", folder.name)
         if named and named[1] != hashlib.sha256(content).hexdigest()[:12]:
             found.append("manifest.json: its digest is not the one in the folder's name")
-        found += _files(folder, manifest["files"]) + _limits(manifest)
+        found += _files(folder, manifest["files"], _named(manifest)) + _limits(manifest)
         return found or [problem for table in manifest["tables"] for problem in _table(folder, manifest, table)]
     except (verifier.Violation, *verifier.UNREADABLE) as error:
         what = f"manifest.json or a file it names cannot be read as a release ({type(error).__name__})"
         return [str(error) if isinstance(error, verifier.Violation) else what]
 
 
-def _files(folder: Path, files: Json) -> list[str]:
+def _named(manifest: Json) -> set[str]:
+    """Return the files that the manifest says the meaning of; a release holds no others."""
+    tables = {table[what] for table in manifest["tables"] for what in ("file", "certificate") if what in table}
+    return tables | {manifest["dictionary"], *BESIDE}
+
+
+def _files(folder: Path, files: Json, named: set[str]) -> list[str]:
     present = {path.name for path in folder.iterdir()} - {MANIFEST, f"{MANIFEST}.sig"}
-    found = [f"{name}: is not in the manifest" for name in sorted(present - set(files))]
+    found = [f"{name}: is not in the manifest" for name in sorted((present | named) - set(files))]
+    found += [f"{name}: nothing says what it holds" for name in sorted(set(files) - named)]
     for name, facts in sorted(files.items()):
         if name not in present or "/" in name or "\\" in name:
             found.append(f"{name}: is missing")
@@ -102,11 +110,10 @@ def _table(folder: Path, manifest: Json, table: Json) -> list[str]:
 
 def _certificate(folder: Path, table: Json, manifest: Json) -> Json:
     """Return a file's certificate, which has to speak of that file under the manifest's limits."""
-    certificate: Json = json.loads((folder / table["certificate"]).read_bytes())
+    certificate: Json = json.loads((folder / table["certificate"]).read_bytes())  # its hash was compared before
     said = [certificate["file"], certificate["min_cell"], certificate["need"], certificate["sha256"]]
     sha256 = manifest["files"][table["file"]]["sha256"]
-    if table["certificate"] not in manifest["files"] or said != [
-            table["file"], manifest["min_cell"], manifest["need"], sha256]:
+    if said != [table["file"], manifest["min_cell"], manifest["need"], sha256]:
         raise verifier.Violation("its certificate is not of this file, or has other limits")
     return certificate
 
@@ -148,7 +155,7 @@ def _row(row: Json, table: Json, least: int) -> list[str]:
     allowed: Json = {"exact": [["value"]], "coded": ends, "hidden": [[]]}
     if row["shown"] not in allowed:
         return [f"{where}: a row is neither shown nor hidden"]
-    if size != "" and (alone or int(size) < least):
+    if size != "" and (alone or not least <= int(size) <= verifier.MOST):
         return [f"{where}: a share is not alone" if alone else f"{where}: a group below {least} is shown"]
     if given not in allowed[row["shown"]] or (given and size == "" and not alone):
         return [f"{where}: a row shows more than it says"]
