@@ -74,6 +74,36 @@ def decide_by_hand(
     return decision
 
 
+def decide_each(store: Store, said: pl.DataFrame, *, kind: str, run_id: str) -> None:
+    """Write down one decision for each of many pairs, and set their constraints, all at once.
+
+    Args:
+        store: the vault's store.
+        said: ``record_a, record_b`` (in order, known, in no constraint that is in force), ``outcome`` (a key of
+            ``KINDS``), ``reviewer1, reviewer2, reason``.
+        kind: "clerical", or "import" where the decisions came in a file.
+        run_id: the run in which they take effect.
+    """
+    rows = said.with_columns(
+        random_keys(said.height).alias("decision_id"),
+        pl.lit(kind).alias("kind"),
+        pl.lit(run_id).alias("run_id"),
+        pl.lit(now(), pl.Datetime("us")).alias("decided_at"),
+    )
+    store.run(
+        "INSERT INTO decision BY NAME SELECT r.*, p.tier, p.weight, p.levels, p.margin, p.runner_up, p.model_hash "
+        "FROM said_rows r LEFT JOIN scored_pair p ON least(p.record_a, p.record_b) = r.record_a "
+        "AND greatest(p.record_a, p.record_b) = r.record_b",
+        said_rows=rows,
+    )
+    set_now = rows.select(
+        "record_a", "record_b", "decision_id", pl.col("outcome").replace_strict(KINDS).alias("kind"),
+        pl.col("decided_at").alias("asserted_from"),
+    )  # fmt: skip
+    store.run("INSERT INTO link_constraint BY NAME SELECT * FROM set_now", set_now=set_now)
+    undecide(store, rows)
+
+
 def undo(store: Store, decision_id: str, by: By) -> str:
     """Take a decision back; return the id of the decision that does so.
 

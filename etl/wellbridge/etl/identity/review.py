@@ -15,7 +15,7 @@ from typing import Final
 
 import polars as pl
 
-from wellbridge.etl.identity.hub import KINDS, By, decide_by_hand, now
+from wellbridge.etl.identity.hub import KINDS, decide_each, now
 from wellbridge.etl.identity.questions import ASKABLE, in_force, questions
 from wellbridge.etl.store import Store
 from wellbridge.etl.vault import random_keys
@@ -175,15 +175,19 @@ def _settle(store: Store, pairs: pl.DataFrame, reviewer: Reviewer, needed: int) 
         .join(is_open, on=pair, how="semi")
         .filter(pl.col("outcome").is_in(list(KINDS)))
         .group_by(*pair, "outcome", maintain_order=True)
-        .agg(pl.col("reviewer"), pl.col("why").last(), pl.len().alias("votes"))
+        .agg(
+            pl.col("reviewer").first().alias("reviewer1"),
+            pl.col("reviewer").get(1, null_on_oob=True).alias("reviewer2"),
+            pl.col("why").last().alias("reason"),
+            pl.len().alias("votes"),
+        )
         .with_columns((pl.col("votes").sum().over(pair) - pl.col("votes")).alias("against"))
         .filter(pl.col("votes") >= needed, pl.col("votes") > pl.col("against"))
         .sort(pair)
+        .drop("votes", "against")
     )
-    for vote in votes.iter_rows(named=True):
-        first, *others = vote["reviewer"]
-        by = By(first, vote["why"], reviewer.run_id, others[0] if others else None)
-        decide_by_hand(store, [(vote["record_a"], vote["record_b"])], vote["outcome"], by, kind=reviewer.kind)
+    if votes.height:
+        decide_each(store, votes, kind=reviewer.kind, run_id=reviewer.run_id)
     return votes.height
 
 
