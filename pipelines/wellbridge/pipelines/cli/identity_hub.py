@@ -225,7 +225,7 @@ def forget_command(
     """Destroy what the vault knows of a record, or of all records of a person, for good.
 
     The key that opens it is destroyed and the vault written anew. A tombstone stays, so that a later delivery of the
-    same record stays out. Deliveries in the landing store and releases are not reached: see docs/identity.md.
+    same record stays out. Deliveries in the landing store and releases are not reached: see docs/identity-hub.md.
     """
     from wellbridge.etl.identity.explain import find_records
     from wellbridge.pipelines.nightly.identity_change import forget_records

@@ -13,7 +13,7 @@ from wellbridge.etl.landing import sync, write_private
 from wellbridge.etl.lock import run_lock
 from wellbridge.etl.store import open_store, rewrite
 from wellbridge.etl.vault import VAULT, Vault
-from wellbridge.pipelines.nightly.run import Wanted, run_night
+from wellbridge.pipelines.nightly.run import Wanted, forgetting, run_night
 from wellbridge.pipelines.nightly.stores import seals_of, settle
 from wellbridge.pipelines.site import Site
 from wellbridge.schemas.warehouse import METADATA
@@ -48,12 +48,13 @@ def forget_records(site: Site, records: Sequence[str], by: By) -> list[str]:
     """
 
     def erase(vault: Vault, run_id: str) -> tuple[list[str], str]:
-        write_private(
-            _mark(site), ""
-        )  # before anything commits; what did not commit is not in the vault to be ended
-        sync(_mark(site).parent)
+        # Before anything commits. What does not commit is not in the vault either, and there is nothing to end.
+        write_private(forgetting(site), "")
+        sync(forgetting(site).parent)
         reach("forget.marked")
-        decisions = forget(vault, records, By(by.reviewer, by.reason, run_id, by.second))
+        known = set(forgotten(vault.store))
+        new = [record for record in records if record not in known]
+        decisions = forget(vault, new, By(by.reviewer, by.reason, run_id, by.second))
         return decisions, f"{len(decisions)} records · {by.reason}"
 
     done: list[str] = change_identity(site, "identity.forget", erase)
@@ -67,7 +68,7 @@ def finish_forgetting(site: Site) -> None:
 
     Does nothing where nothing was begun. The site is locked by the caller, and neither store is open.
     """
-    if not _mark(site).exists():
+    if not forgetting(site).exists():
         return
     with open_store(site.warehouse, METADATA) as warehouse:
         settle(site, warehouse)
@@ -79,14 +80,10 @@ def finish_forgetting(site: Site) -> None:
         for sheet in sheets_of(site).glob("*"):  # which children are on a sheet is not known
             sheet.unlink()
         rewrite(site.vault, VAULT)
-    _mark(site).unlink()
+    forgetting(site).unlink()
     reach("forget.done")
 
 
 def sheets_of(site: Site) -> Path:
     """Return where the site's own review sheets lie: files that hold names of children."""
     return site.state / "review"
-
-
-def _mark(site: Site) -> Path:
-    return site.key.with_name("forgetting")

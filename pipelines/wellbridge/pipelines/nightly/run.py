@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from wellbridge.etl.inbox import Arrival, SeenFiles, arrivals
@@ -75,6 +76,11 @@ class Wanted:
     change: Callable[[Vault, str], tuple[str, str]] | None = None
 
 
+def forgetting(site: Site) -> Path:
+    """Return the mark of a forgetting that has begun and not ended; the next run ends it."""
+    return site.key.with_name("forgetting")
+
+
 def new_arrivals(site: Site, feeds: Iterable[Feed], seen: SeenFiles) -> list[Arrival]:
     """Return what lies in the inboxes and was not dealt with yet."""
     return [a for feed in feeds for a in arrivals(feed.name, feed.inbox) if a not in seen]
@@ -103,7 +109,7 @@ def run_night(
     with run_lock(site.lock):
         seen = SeenFiles(site.seen)
         arrived = new_arrivals(site, chosen, seen)
-        if not arrived and wanted is None:
+        if not arrived and wanted is None and not forgetting(site).exists():
             return RunReport(run_id="", exit=Exit.NOTHING_NEW)
         # pandera and DuckDB look for both, and importing them takes longer than loading 200,000 rows.
         with absent("pandas", "hypothesis"):
