@@ -30,6 +30,7 @@ Cell = Mapping[str, str]
 
 _WHERE: Final = "manifest.json · tables · on, schools"
 _EPSILON: Final = 1e-9
+_SHARE: Final = 0.00005 + _EPSILON
 _ROUNDING: Final = 0.005  # a range of whole percents may have been rounded outwards or inwards
 
 
@@ -219,8 +220,8 @@ def _range(row: Mapping[str, str | None], size: int) -> tuple[int, int]:
     """Return the least and greatest number of those with, as a released row of a measure tells."""
     value, at_least, at_most = (row[name] or "" for name in ("value", "at_least", "at_most"))
     if value:
-        found = round(float(value) * size)
-        return found, found
+        # Shares are printed in four decimals: of a large group several counts have one share.
+        return max(0, math.ceil((float(value) - _SHARE) * size)), min(size, math.floor((float(value) + _SHARE) * size))
     slack = _ROUNDING if at_least and at_most else 0.0
     low = math.ceil((float(at_least) - slack) * size - _EPSILON) if at_least else 0
     high = math.floor((float(at_most) + slack) * size + _EPSILON) if at_most else size

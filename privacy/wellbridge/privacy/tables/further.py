@@ -97,7 +97,12 @@ def _choice(
         old = [table.name for table, _ in printers if id(table) not in numbers]
         names += old
         if not old:
-            found += [(int(table.counts[place]), numbers[id(table)], place) for table, place in printers]
+            # Zeros stay: nobody can be taken from them.
+            found += [
+                (int(table.counts[place]), numbers[id(table)], place)
+                for table, place in printers
+                if table.counts[place] > 0
+            ]
     return (min(found)[1:] if found else None), names
 
 
