@@ -92,10 +92,12 @@ def _shown(card: Card) -> str:
         for line in card.lines
     ]
     legend = "   ".join(f"{sign} {meaning}" for sign, meaning in MARKS.values())
-    answers = "\n".join(f"  {code:<10} {text}" for code, text in {**OUTCOMES, **WHY}.items())
+    answers, reasons = (
+        "\n".join(f"  {code:<10}  {text}" for code, text in one.items()) for one in (OUTCOMES, WHY)
+    )
     score = [f"The model says: {card.score}"] if card.score else []
-    todo = f"wellbridge identity review decide {card.question} {'|'.join(OUTCOMES)} --why …"
-    return "\n".join([table(rows), "", legend, *score, "", answers, "", todo])
+    todo = f"wellbridge identity review decide {card.question} ANSWER --why WHY"
+    return "\n".join([table(rows), "", legend, *score, "", "ANSWER", answers, "WHY", reasons, "", todo])
 
 
 @review.command("decide")
@@ -210,9 +212,11 @@ def status_command(project: Path, as_json: bool) -> Exit:
         show_json(document(Exit.DONE, **found))
         return Exit.DONE
     agreed = found["agreement"]
-    waits = f"{found['open']:,} questions wait, {found['started']:,} with an answer, {found['disputed']:,} disputed."
-    done = f"{found['decided']:,} pairs are decided by {found['answers']:,} answers"
-    click.echo(f"{waits}\n{done}, {found['unblinded']:,} of them with the score in view.")
+    click.echo(
+        f"Questions that wait: {found['open']:,} (with an answer {found['started']:,}, disputed {found['disputed']:,}).\n"
+        f"Pairs decided: {found['decided']:,}. Answers given: {found['answers']:,}, with the score in view "
+        f"{found['unblinded']:,}."
+    )
     if found["contradicted"]:
         click.echo(f"{found['contradicted']:,} decisions contradict each other: wellbridge identity undo")
     if agreed["kappa"] is not None:
@@ -227,9 +231,7 @@ def status_command(project: Path, as_json: bool) -> Exit:
             f"({low:.1%} to {high:.1%} of all, at 95 %)."
         )
     if found["sheets"]:
-        click.echo(
-            f"{len(found['sheets'])} sheets lie in the site's private folder, named by their last day."
-        )
+        click.echo(f"Sheets in the site's private folder, named by their last day: {len(found['sheets'])}.")
     return Exit.DONE
 
 
