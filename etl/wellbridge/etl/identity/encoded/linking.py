@@ -5,13 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from wellbridge.etl.identity.decide import CONSTRAINT, Limits, Source, decide, odds_bits, prior_bits
 from wellbridge.etl.identity.encoded.calibration import PRECISION, Calibration, calibrate
-from wellbridge.etl.identity.encoded.matching import compared
+from wellbridge.etl.identity.encoded.matching import Pairs, compared
 from wellbridge.etl.identity.encoded.profile import Encoded
-from wellbridge.etl.identity.encoded.scorer import Model, built_in, has_twin, scored
+from wellbridge.etl.identity.encoded.scorer import (
+    TWIN_GROUPS,
+    Model,
+    built_in,
+    evidence_bits,
+    has_twin,
+    scored,
+    shares_home,
+)
 
 LEFT: Final = "left"
 RIGHT: Final = "right"
@@ -56,12 +65,18 @@ def link(
     model = model or built_in()
     limits = Limits()
     names = tuple(_names(side, len(records)) for side, records in ((LEFT, left), (RIGHT, right)))
-    inside = [compared(records, records, within=True) for records in (left, right)]
-    twins = has_twin(inside[0], len(left)), has_twin(inside[1], len(right))
-    across = compared(left, right)
-    pairs = scored(across, model, (names[0], names[1]), (LEFT, RIGHT), twins)
-    alike = scored(inside[0], model, (names[0], names[0]), (LEFT, LEFT), (twins[0], twins[0]))
     size = len(left), len(right)
+    inside = compared(left, left, within=True), compared(right, right, within=True, groups=TWIN_GROUPS)
+    twins = has_twin(inside[0], size[0]), has_twin(inside[1], size[1])
+    across = compared(left, right)
+    pairs = scored(_likely(across, model, limits, size), model, (names[0], names[1]), (LEFT, RIGHT), twins)
+    alike = scored(
+        _likely(inside[0], model, limits, size),
+        model,
+        (names[0], names[0]),
+        (LEFT, LEFT),
+        (twins[0], twins[0]),
+    )
     found = calibrate(
         _open(pairs, limits, size), _open(alike, limits, size), *size, precision=precision, least=_LEAST_BITS
     )
@@ -84,6 +99,12 @@ def link(
 
 def _names(side: str, count: int) -> pl.Series:
     return pl.select(pl.concat_str(pl.lit(side[0]), pl.int_range(1, count + 1).cast(pl.String))).to_series()
+
+
+def _likely(pairs: Pairs, model: Model, limits: Limits, size: tuple[int, int]) -> Pairs:
+    """Leave out pairs too unlikely even for a question: they are no link, and no link's near rival either."""
+    prior = np.where(shares_home(pairs), prior_bits(limits.share, 1, 1), prior_bits(limits.share, *size))
+    return pairs.taken(evidence_bits(pairs, model) + prior >= odds_bits(limits.review))
 
 
 def _open(pairs: pl.DataFrame, limits: Limits, size: tuple[int, int]) -> pl.DataFrame:

@@ -6,6 +6,7 @@ also raises precision, since two strangers seldom share a token (reference/linka
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +44,10 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.left)
+
+    def taken(self, rows: NDArray[np.bool_]) -> Pairs:
+        """Return some of the pairs."""
+        return Pairs(self.left[rows], self.right[rows], self.dice[rows], self.shared[rows], self.flags[rows])
 
 
 def dice(left: Filters, right: Filters, a: Numbers, b: Numbers) -> Shares:
@@ -88,8 +93,20 @@ def _rare(tokens: NDArray[np.uint64], name: str) -> pl.DataFrame:
     return rows.filter(pl.len().over("token") <= _MOST_ALIKE)
 
 
-def compared(left: Encoded, right: Encoded, *, within: bool = False) -> Pairs:
-    """Return the pairs that share a token with what is alike in them; see ``candidates``."""
+def compared(
+    left: Encoded, right: Encoded, *, within: bool = False, groups: Collection[str] | None = None
+) -> Pairs:
+    """Return the pairs that share a token with what is alike in them; see ``candidates``.
+
+    Args:
+        left: one file.
+        right: the other.
+        within: both are one file.
+        groups: the only ones to compare; the others' likeness is then 0.
+    """
     a, b, shared = candidates(left, right, within=within)
-    alike = [dice(left.filters[group.name], right.filters[group.name], a, b) for group in GROUPS]
-    return Pairs(a, b, np.column_stack(alike), shared, left.flags[a] & right.flags[b])
+    alike = np.zeros((len(a), len(GROUPS)), np.float32)
+    for place, group in enumerate(GROUPS):
+        if groups is None or group.name in groups:
+            alike[:, place] = dice(left.filters[group.name], right.filters[group.name], a, b)
+    return Pairs(a, b, alike, shared, left.flags[a] & right.flags[b])

@@ -85,8 +85,7 @@ GROUPS: Final = (
         512,
         (
             Part("phone", "whole", 15),
-            Part("address_key", "whole", 10),
-            Part("address_key", "words", 8),
+            Part("address_key", "words", 10),
             Part("zip_code", "whole", 5),
         ),
     ),
@@ -156,7 +155,7 @@ def encode(
 
     Args:
         standard: ``standard.STANDARD``.
-        key_of: the key of a field (group, column and cut; or "token" and a block), 32 bytes.
+        key_of: the key of a field (a column and its cut, or "token" and a block), 32 bytes.
         is_salted: hash every token with the birth year. Off only to measure what it costs.
         folds: how often filters are folded. 0 only to measure what it costs.
     """
@@ -168,17 +167,27 @@ def encode(
     lists = {(name, cut): _CUTS[cut](values[name][0]) for name, cut in cuts}
     pairs = {name: _pairs(of, salt, len(distinct)) for name, (distinct, of) in values.items()}
     under_salt = {(name, cut): salted(one, *pairs[name][:2]) for (name, cut), one in lists.items()}
-    filters = {}
+    drawn = {name: _drawn(tokens, *name, key_of) for name, tokens in under_salt.items()}
+    filters, used = {}, dict.fromkeys(drawn, 0)
     for group in GROUPS:
         bits = group.bits << folds
         out = np.zeros((standard.height, bits // 8), np.uint8)
         for part in group.parts:
-            tokens = under_salt[part.column, part.cut]
-            key = key_of(f"{group.name}/{part.column}/{part.cut}")
-            places = slices([token.encode() for token in tokens.tokens], key, part.bits, bits)
+            name = part.column, part.cut
+            places = drawn[name][:, used[name] : used[name] + part.bits] & np.uint16(bits - 1)
+            used[name] += part.bits
+            tokens = under_salt[name]
             add_filters(out, pairs[part.column][2], tokens, per_token(tokens, part.bits), places, bits)
         filters[group.name] = folded(out, folds)
     return Encoded(filters, block_tokens(standard, key_of), _flags(standard))
+
+
+def _drawn(tokens: TokenLists, column: str, cut: str, key_of: Callable[[str], bytes]) -> NDArray[np.uint16]:
+    """Hash tokens once for all groups that they are in; each group takes slices of its own."""
+    count = sum(
+        part.bits for group in GROUPS for part in group.parts if (part.column, part.cut) == (column, cut)
+    )
+    return slices([token.encode() for token in tokens.tokens], key_of(f"{column}/{cut}"), count, 1 << 16)
 
 
 def _pairs(of: NDArray[np.int64], salt: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], ...]:

@@ -36,6 +36,7 @@ EDGES: Final[dict[str, tuple[float, ...]]] = {
     "household": (0.08, 0.15, 0.25, 0.35, 0.5, 0.7, 0.9),
     "record": (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97),
 }
+TWIN_GROUPS: Final = ("birth", "household")
 _KNOWN: Final = FLAGS[
     :3
 ]  # what both records hold of phone, address and ZIP code: then unlike is no missing value
@@ -136,8 +137,19 @@ def posterior_bits(pairs: Pairs, model: Model) -> Floats:
     return bits
 
 
+def evidence_bits(pairs: Pairs, model: Model) -> Floats:
+    """Return the weight of each pair, the prior not in it; see ``decide.prior_bits`` for which prior belongs to it."""
+    prior = math.log2(model.share) - np.where(shares_home(pairs), 0.0, math.log2(model.children))
+    return posterior_bits(pairs, model) - prior
+
+
+def shares_home(pairs: Pairs) -> NDArray[np.bool_]:
+    """Tell which pairs have a phone or an address in common."""
+    return _dice(pairs, "household") >= _SAME_HOME
+
+
 def has_twin(within: Pairs, records: int) -> NDArray[np.bool_]:
-    """Tell which records of a file have another one there of the same day and home."""
+    """Tell which records of a file have another one there of the same day and home (``TWIN_GROUPS``)."""
     is_twin = _is_born_together(within)
     found = np.zeros(records, bool)
     found[within.left[is_twin]] = True
@@ -146,7 +158,7 @@ def has_twin(within: Pairs, records: int) -> NDArray[np.bool_]:
 
 
 def _is_born_together(pairs: Pairs) -> NDArray[np.bool_]:
-    return (_dice(pairs, "birth") >= _SAME_BIRTH) & (_dice(pairs, "household") >= _SAME_HOME)
+    return (_dice(pairs, "birth") >= _SAME_BIRTH) & shares_home(pairs)
 
 
 def _dice(pairs: Pairs, name: str) -> NDArray[np.float32]:
@@ -170,8 +182,7 @@ def scored(
         twins: which records of either file have a twin there (``has_twin``); such a child's first name must be the
             same, others' may differ by a few letters.
     """
-    first, is_home = _dice(pairs, "first"), _dice(pairs, "household") >= _SAME_HOME
-    prior = math.log2(model.share) - np.where(is_home, 0.0, math.log2(model.children))
+    first = _dice(pairs, "first")
     is_name = pairs.shared & np.uint8(sum(1 << list(BLOCKS).index(name) for name in _SAME_NAME)) > 0
     is_twin = twins[0][pairs.left] | twins[1][pairs.right]
     may_be_twin = ~is_name & (first < np.where(is_twin, _SAME_FIRST, _TWIN_FIRST))
@@ -180,8 +191,8 @@ def scored(
         {
             "record_a": names[0].gather(pairs.left),
             "record_b": names[1].gather(pairs.right),
-            "weight": posterior_bits(pairs, model) - prior,
-            "shares_home": is_home,
+            "weight": evidence_bits(pairs, model),
+            "shares_home": shares_home(pairs),
             "first_agrees": is_name | (first >= _FIRST_AGREES),
             "is_twin_like": _is_born_together(pairs) & may_be_twin,
             "levels": digits.select(pl.concat_str(pl.all().cast(pl.String))).to_series(),

@@ -33,14 +33,17 @@ def _pieces() -> dict[str, pl.Expr]:
     birth = pl.col("birth_date")
     month, day = birth.dt.month(), birth.dt.day()
     parts = pl.col("last_names")
+    root, surnames = pl.col("nickname_root"), parts.list.join("+")
     return {
-        "root": pl.col("nickname_root"),
-        "initial": pl.col("nickname_root").str.slice(0, 1),
+        "root": root,
+        "initial": root.str.slice(0, 1),
         "first_part": parts.list.first(),
         "last_part": parts.list.last(),
-        "all_names": pl.concat_list(pl.concat_list("nickname_root"), parts)
-        .list.sort()
-        .list.join("+"),  # swapped or not
+        "all_names": pl.when(
+            root.is_not_null() & surnames.is_not_null()
+        ).then(  # swapped or not: the lesser first
+            pl.concat_str(pl.min_horizontal(root, surnames), pl.max_horizontal(root, surnames), separator="+")
+        ),
         "birth": birth.cast(pl.String),
         "year": birth.dt.year().cast(pl.String),
         "month_day": pl.concat_str(
