@@ -174,6 +174,7 @@ def index() -> str:
         "- [Record files](privacy-records.md): `privacy assess` and `anonymize` on any file, definitions and sources\n"
         "- [Tables](privacy-tables.md): `privacy protect`, `attack`, `verify`, promises and the form of certificates\n"
         "- [Noise](privacy-noise.md): `privacy perturb`, tables with noise, rounded, private, or in ranges\n"
+        "- [Linking](identity.md): how two files about the same children are matched, promised and measured\n"
         "- [The hub](identity-hub.md): who is who and since when, sealed; explained, corrected, forgotten\n"
         "- [Review](identity-review.md): doubtful pairs of records, asked of persons, at the terminal or on a sheet\n"
         "- [Synthetic district](synth.md): what `wellbridge synth` makes, and the truth beside it\n"
