@@ -213,7 +213,8 @@ def status_command(project: Path, as_json: bool) -> Exit:
         return Exit.DONE
     agreed = found["agreement"]
     click.echo(
-        f"Questions that wait: {found['open']:,} (with an answer {found['started']:,}, disputed {found['disputed']:,}).\n"
+        f"Questions that wait: {found['open']:,}, with an answer {found['started']:,}, disputed "
+        f"{found['disputed']:,}.\n"
         f"Pairs decided: {found['decided']:,}. Answers given: {found['answers']:,}, with the score in view "
         f"{found['unblinded']:,}."
     )
