@@ -3,7 +3,7 @@
 #   make demo    five thousand synthetic students, three nights, one page to read
 #   make test    install and run the tests            make test TESTS=tests/etl
 #   make lint    ruff and mypy --strict
-#   make bench   the attendance night against bare and naive scripts; record files beside pycanon; state tables
+#   make bench   the attendance night against bare and naive scripts; record files beside pycanon; state tables; linking
 #   make pycanon an environment of its own for pycanon, which only bench and slow tests ask
 #   make clkhash another for clkhash and anonlink, which only bench asks
 #   make crash   the slow matrices
@@ -46,6 +46,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python bench/nightly.py $(ARGS)
 	$(BIN)/python bench/anonymity.py
 	$(BIN)/python bench/tables.py
+	$(BIN)/python bench/identity.py
 	$(BIN)/python bench/encoded.py
 
 # Not in the locked set: nothing that is shipped or tested by default needs it.
