@@ -177,6 +177,7 @@ def index() -> str:
         "- [Linking](identity.md): how two files about the same children are matched, promised and measured\n"
         "- [The hub](identity-hub.md): who is who and since when, sealed; explained, corrected, forgotten\n"
         "- [Review](identity-review.md): doubtful pairs of records, asked of persons, at the terminal or on a sheet\n"
+        "- [Encoded linkage](identity-encoded.md): the partner sends codes; what that protects, and what it does not\n"
         "- [Synthetic district](synth.md): what `wellbridge synth` makes, and the truth beside it\n"
         "- [Measures](measures.md): what is measured, of whom, from what\n"
         "- [Rules](rules.md): why a row or a delivery is held or removed\n"
