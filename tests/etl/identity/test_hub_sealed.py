@@ -11,11 +11,12 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_hub import ANA, BEN, KEY, SmallHub
+from small_hub import ANA, BEN, BY, KEY, SmallHub
 
+from wellbridge.etl.identity.erasure import forget
 from wellbridge.etl.identity.parts import TRAIT_NAMES, opened
 from wellbridge.etl.identity.sealed import Seals
-from wellbridge.etl.store import open_store
+from wellbridge.etl.store import open_store, rewrite
 from wellbridge.etl.vault import VAULT, random_keys
 from wellbridge.schemas.errors import StoreError
 
@@ -169,6 +170,29 @@ def test_an_older_copy_of_the_vault_stays_closed_after_the_key_is_gone(tmp_path:
         found = opened(backup, seals, pl.DataFrame({"record_id": [record, other]}))
     assert found["record_id"].to_list() == [other]
     assert found["last_name"].to_list() == [BEN["last_name"]]
+
+
+def test_after_forgetting_not_even_deleted_blocks_hold_the_sources_id(tmp_path: Path) -> None:
+    """DELETE alone leaves the id in the file, as the second assertion shows; writing the file anew does not."""
+    canary = "CANARY-4711-OF-A-CHILD"
+    with SmallHub(tmp_path) as hub:
+        hub.say(f"student:{canary}", ANA)
+        hub.say("student:2", BEN)
+        hub.link()
+    with SmallHub(tmp_path) as hub:
+        forget(hub.vault, [hub.record(f"student:{canary}")], BY)
+        hub.link()
+        assert hub.store.value("SELECT count(*) FROM source_key") == 1
+    assert canary.encode() in (tmp_path / "vault.duckdb").read_bytes()
+    rewrite(tmp_path / "vault.duckdb", VAULT)
+    assert canary.encode() not in (tmp_path / "vault.duckdb").read_bytes()
+    with SmallHub(tmp_path) as hub:
+        hub.say(f"student:{canary}", ANA, "2026-09-01.000")
+        hub.link()
+        assert hub.store.value("SELECT count(*) FROM subject") == 2
+        assert hub.store.value("SELECT count(DISTINCT record_id) FROM record_part") == 1
+        assert canary not in hub.store.frame("SELECT * FROM source_key").write_csv()
+    assert canary.encode() not in (tmp_path / "vault.duckdb").read_bytes()
 
 
 def test_every_order_of_three_statements_of_one_version_gives_one_value(tmp_path: Path) -> None:

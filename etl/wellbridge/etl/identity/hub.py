@@ -109,7 +109,7 @@ def undo(store: Store, decision_id: str, by: By) -> str:
 
     Args:
         store: the vault's store.
-        decision_id: of an automatic link, a decision by hand or an earlier undo.
+        decision_id: of an automatic link, a decision by hand or an earlier undo; or the start of it.
         by: who and why.
 
     Raises:
@@ -117,6 +117,7 @@ def undo(store: Store, decision_id: str, by: By) -> str:
             what is destroyed does not come back.
     """
     taken_back = decision(store, decision_id)
+    decision_id = str(taken_back["decision_id"])
     if store.value("SELECT count(*) FROM decision WHERE undoes = ?", [decision_id]):
         raise _unknown("The decision was undone already.", decision_id)
     if taken_back["kind"] == "forget":

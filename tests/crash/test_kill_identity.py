@@ -1,0 +1,123 @@
+"""A change to who is who that was killed anywhere happened wholly or not at all; the next run ends what it began."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wellbridge.etl.store import open_store
+from wellbridge.etl.vault import VAULT
+from wellbridge.pipelines.site import init_site, load_site
+from wellbridge.pipelines.synth.generate import generate
+
+_ID_BYTES = 16
+
+
+def _wellbridge(site: Path, *arguments: str, failpoint: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "wellbridge", *arguments, "--project", str(site)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "WELLBRIDGE_FAILPOINT": failpoint, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site after one night."""
+    root = tmp_path_factory.mktemp("identity")
+    generate(root / "synthetic", students=60, nights=1, seed=12)
+    site = init_site(root / "site")
+    for feed in (root / "synthetic" / "night-1").iterdir():
+        shutil.copytree(feed, site.feeds[feed.name].inbox, dirs_exist_ok=True)
+    assert _wellbridge(site.root, "run", "--fail-on", "never").returncode == 0
+    return site.root
+
+
+def _two_anchors(site: Path) -> tuple[str, str]:
+    with open_store(load_site(site).vault, VAULT, read_only=True) as vault:
+        one, other = vault.frame(
+            "SELECT subject_key FROM subject SEMI JOIN record_part ON record_id = subject_key "
+            "WHERE namespace = 'student' ORDER BY subject_key LIMIT 2"
+        )["subject_key"]
+    return one, other
+
+
+def _state(site: Path, record: str) -> dict[str, Any]:
+    """Return what stands of a record."""
+    found = load_site(site)
+    lines = found.key.with_name("records.keys").read_bytes()
+    with open_store(found.vault, VAULT, read_only=True) as vault:
+        return {
+            "key": bytes.fromhex(record) in [lines[at : at + _ID_BYTES] for at in range(0, len(lines), 76)],
+            "parts": vault.value("SELECT count(*) > 0 FROM record_part WHERE record_id = ?", [record]),
+            "id": vault.value("SELECT count(*) > 0 FROM source_key WHERE key = ?", [record]),
+            "stones": vault.value("SELECT count(*) FROM record_tombstone WHERE record_id = ?", [record]),
+            "is_ending": found.key.with_name("forgetting").exists(),
+        }
+
+
+_BEFORE = {"key": True, "parts": True, "id": True, "stones": 0, "is_ending": False}
+_AFTER = {"key": False, "parts": False, "id": False, "stones": 1, "is_ending": False}
+
+
+# Points of these names are killed at; those of every night are in test_kill.py.
+_OWN = ("forget.", "identity.", "store.rewritten", "commit.vault", "commit.both")
+
+
+def _points(site: Path, folder: Path, *command: str) -> list[str]:
+    """Return the first hit of every point of a change's own that a command reaches on a copy of the site."""
+    shutil.copytree(site, folder / "golden")
+    recorded = folder / "points"
+    done = _wellbridge(folder / "golden", *command, failpoint=f"record:{recorded}")
+    assert done.returncode == 0, done.stderr
+    reached = [point for point in recorded.read_text().split() if point.startswith(_OWN)]
+    return list({point.split(":")[0]: point for point in reversed(reached)}.values())
+
+
+def test_a_killed_forgetting_is_ended_by_the_next_run_or_never_was(night: Path, tmp_path: Path) -> None:
+    record, _ = _two_anchors(night)
+    forget = ("identity", "forget", record, "--reason", "asked for")
+    points = _points(night, tmp_path, *forget)
+    assert _state(tmp_path / "golden", record) == _AFTER
+    assert {"forget.marked", "identity.keys_rewritten", "forget.keys", "store.rewritten", "forget.done"} <= {
+        point.split(":")[0] for point in points
+    }
+    for point in points:
+        site = tmp_path / point.replace(":", "-")
+        shutil.copytree(night, site)
+        assert _wellbridge(site, *forget, failpoint=point).returncode == -9, point
+        assert _wellbridge(site, "run", "--fail-on", "never").returncode in {0, 99}, point
+        assert _state(site, record) in (_BEFORE, _AFTER), point
+        assert _wellbridge(site, *forget).returncode == 0, point
+        assert _state(site, record) == _AFTER, point
+        shutil.rmtree(site)
+
+
+def test_a_killed_merge_done_again_gives_one_person_and_one_constraint(night: Path, tmp_path: Path) -> None:
+    pair = _two_anchors(night)
+    merge = ("identity", "merge", *pair, "--reason", "one child", "--json")
+    for point in _points(night, tmp_path, *merge):
+        site = tmp_path / point.replace(":", "-")
+        shutil.copytree(night, site)
+        assert _wellbridge(site, *merge, failpoint=point).returncode == -9, point
+        again = _wellbridge(site, *merge)
+        assert again.returncode == 0, again.stderr
+        with open_store(load_site(site).vault, VAULT, read_only=True) as vault:
+            keys = vault.frame(
+                "SELECT DISTINCT person_key FROM subject WHERE subject_key IN (?, ?)", list(pair)
+            )
+            held = vault.frame(
+                "SELECT kind, decision_id FROM link_constraint WHERE asserted_to IS NULL"
+            ).rows()
+        assert keys.height == 1, point
+        assert held == [("must", json.loads(again.stdout)["decision_id"])], point
+        shutil.rmtree(site)

@@ -1,0 +1,221 @@
+"""``wellbridge identity status|as-of|explain|merge|split|undo|forget`` on a synthetic district."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from wellbridge.etl.identity.parts import opened
+from wellbridge.etl.store import open_store
+from wellbridge.etl.vault import VAULT
+from wellbridge.pipelines.cli.group import cli
+from wellbridge.pipelines.demo import deliver
+from wellbridge.pipelines.nightly.run import run_night
+from wellbridge.pipelines.nightly.stores import seals_of
+from wellbridge.pipelines.site import Site, init_site, load_site
+from wellbridge.pipelines.synth.generate import generate
+from wellbridge.schemas.warehouse import METADATA, PERSON_TABLES
+
+_LINKED = """
+SELECT s.subject_key AS record, a.subject_key AS anchor, k.source_id, s.namespace
+FROM subject s JOIN subject a ON a.own_person_key = s.person_key JOIN source_key k ON k.key = s.subject_key
+SEMI JOIN loaded_subject l ON l.subject_key = s.subject_key
+WHERE s.person_key <> s.own_person_key ORDER BY k.source_id LIMIT 1
+"""
+
+
+@pytest.fixture(scope="module")
+def first_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("hub")
+    generate(root / "synthetic", students=120, nights=2, seed=5)
+    site = init_site(root / "site")
+    deliver(site, root / "synthetic" / "night-1")
+    run_night(site)
+    return root
+
+
+@pytest.fixture
+def site(first_night: Path, tmp_path: Path) -> Site:
+    shutil.copytree(first_night / "site", tmp_path / "site")
+    return load_site(tmp_path / "site")
+
+
+def _vault(site: Site, sql: str, values: list[Any] | None = None) -> list[dict[str, Any]]:
+    with open_store(site.vault, VAULT, read_only=True) as vault:
+        return vault.frame(sql, values or []).to_dicts()
+
+
+def _say(site: Site, *arguments: str, exit_code: int = 0) -> tuple[str, dict[str, Any]]:
+    """Run a command with ``--json``; return all it said, and the document."""
+    done = CliRunner().invoke(cli, ["identity", *arguments, "--project", str(site.root), "--json"])
+    assert done.exit_code == exit_code, done.output
+    return done.output, json.loads(done.stdout)
+
+
+def _text(site: Site, *arguments: str) -> str:
+    done = CliRunner().invoke(cli, ["identity", *arguments, "--project", str(site.root)])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def _said(site: Site, records: list[str]) -> set[str]:
+    """Return what sources said about records, as far as it is long enough not to stand elsewhere by chance."""
+    with open_store(site.vault, VAULT, read_only=True) as vault:
+        found = opened(vault, seals_of(site), pl.DataFrame({"record_id": records}))
+    names = ("first_name", "last_name", "birth_date", "phone", "address")
+    return {value for row in found.select(names).rows() for value in row if value and len(value) > 5}
+
+
+def test_status_counts_records_persons_and_questions(site: Site) -> None:
+    _, found = _say(site, "status")
+    records = _vault(
+        site, "SELECT namespace AS source, count(*) AS records FROM subject GROUP BY ALL ORDER BY 1"
+    )
+    assert [{"source": s["source"], "records": s["records"]} for s in found["sources"]] == records
+    assert found["persons"] == _vault(site, "SELECT count(DISTINCT person_key) AS n FROM subject")[0]["n"]
+    assert sum(source["linked"] for source in found["sources"]) > 0
+    assert "chain whole" in _text(site, "status")
+
+
+def test_a_broken_chain_of_events_is_told_and_exits_18(site: Site) -> None:
+    linked = _vault(site, _LINKED)[0]
+    _say(site, "split", linked["record"], "--reason", "two children")
+    with open_store(site.vault, VAULT) as vault:
+        vault.run("UPDATE key_event SET run_id = 'another'")
+    _, found = _say(site, "status", exit_code=18)
+    assert found["events"]["first_broken"] == 1
+
+
+def test_split_undo_and_as_of_move_the_facts_and_come_back(site: Site) -> None:
+    linked = _vault(site, _LINKED)[0]
+    record, anchor = linked["record"], linked["anchor"]
+
+    def persons() -> dict[str, str]:
+        rows = _vault(site, "SELECT subject_key, person_key FROM subject")
+        return {row["subject_key"]: row["person_key"] for row in rows}
+
+    def facts() -> set[str]:
+        with open_store(site.warehouse, METADATA, read_only=True) as warehouse:
+            return {
+                key
+                for table in PERSON_TABLES
+                for key in warehouse.frame(
+                    f"SELECT DISTINCT person_key FROM {table.name} WHERE subject_key = ?", [record]
+                )["person_key"]
+            }
+
+    before = persons()
+    assert facts() == {before[record]} == {before[anchor]}
+    _, split = _say(site, "split", f"{linked['namespace']}:{linked['source_id']}", "--reason", "two children")
+    after = persons()
+    assert after[record] != after[anchor] == before[anchor]
+    assert facts() == {after[record]}
+    _, now = _say(site, "as-of", record)
+    assert (now["person_key"], now["key_now"]) == (after[record], after[record])
+    earlier = _vault(site, "SELECT min(asserted_from) AS at_first FROM membership")[0]["at_first"]
+    _, then = _say(site, "as-of", record, "--known", earlier.replace(microsecond=0).isoformat())
+    assert then["person_key"] is None
+    _, explained = _say(site, "explain", record, anchor)
+    assert explained["are_one"] is False
+    assert [one["decision_id"] for one in explained["constraints"]] == [split["decision_id"]]
+    assert {one["reviewer1"] for one in explained["decisions"] if one["kind"] == "clerical"} != {None}
+    _say(site, "undo", split["decision_id"][:12], "--reason", "mistaken", "--by", "the records office")
+    assert persons() == before
+    assert facts() == {before[record]}
+
+
+def test_merge_of_two_students_is_one_person_until_it_is_undone(site: Site) -> None:
+    two = [
+        row["subject_key"]
+        for row in _vault(site, "SELECT subject_key FROM subject WHERE namespace = 'student' LIMIT 2")
+    ]
+    _, merge = _say(site, "merge", *two, "--reason", "registered twice")
+    assert _say(site, "explain", *two)[1]["are_one"]
+    assert "One person." in _text(site, "explain", *two)
+    _say(site, "undo", merge["decision_id"], "--reason", "two children after all")
+    assert not _say(site, "explain", *two)[1]["are_one"]
+
+
+def test_no_answer_and_no_ledger_holds_what_a_record_says(site: Site) -> None:
+    linked = _vault(site, _LINKED)[0]
+    pair = [linked["record"], linked["anchor"]]
+    canaries = _said(site, pair)
+    assert len(canaries) >= 3
+    answers = [_text(site, "explain", *pair), _text(site, "status"), _text(site, "as-of", pair[0])]
+    answers += [_say(site, "explain", *pair)[0], _say(site, "split", pair[0], "--reason", "two children")[0]]
+    answers += [_say(site, "explain", canaries.copy().pop(), pair[0], exit_code=10)[0]]
+    elsewhere = [
+        path.read_bytes()
+        for path in site.root.rglob("*")
+        if path.is_file() and not {"inbox", "landing"} & set(path.relative_to(site.root).parts)
+    ]
+    text = " ".join(answers).lower().encode() + b" ".join(elsewhere).lower()
+    assert [value for value in sorted(canaries) if value.lower().encode() in text] == []
+
+
+def test_a_name_that_is_not_known_is_refused_without_repeating_it(site: Site) -> None:
+    for name in ("student:Ann Canary", "00000000", "ab", ""):
+        output, found = _say(site, "as-of", name, exit_code=10)
+        assert found["errors"][0]["code"] == "WB-E-015"
+        assert "Canary" not in output
+
+
+def test_forgetting_a_person_leaves_tombstones_and_no_later_delivery_brings_it_back(
+    site: Site, first_night: Path
+) -> None:
+    linked = _vault(site, _LINKED)[0]
+    pair = [linked["record"], linked["anchor"]]
+    ids = [
+        row["source_id"] for row in _vault(site, "SELECT source_id FROM source_key WHERE key IN (?, ?)", pair)
+    ]
+    person = _vault(site, "SELECT person_key FROM subject WHERE subject_key = ?", pair[:1])[0]["person_key"]
+    records = _vault(site, "SELECT subject_key FROM subject WHERE person_key = ?", [person])
+    backup = site.vault.read_bytes()
+    assert f"{len(records)} records would be" in _text(
+        site, "forget", person, "--reason", "asked for", "--dry-run"
+    )
+    assert site.vault.read_bytes() == backup
+    _, done = _say(site, "forget", person, "--reason", "asked for")
+    assert done["records"] == len(done["decisions"]) == len(records)
+    _check_forgotten(site, pair, ids)
+    deliver(site, first_night / "synthetic" / "night-2")
+    run_night(site)
+    _check_forgotten(site, pair, ids)
+    assert _say(site, "forget", pair[0], "--reason", "once more")[1]["decisions"] == []
+    shutil.copy(site.vault, site.vault.with_name("kept"))
+    site.vault.with_name("kept").write_bytes(backup)
+    with open_store(site.vault.with_name("kept"), VAULT, read_only=True) as older:
+        assert opened(older, seals_of(site), pl.DataFrame({"record_id": pair})).height == 0
+
+
+def _check_forgotten(site: Site, records: list[str], ids: list[str]) -> None:
+    count = {
+        name: _vault(site, f"SELECT count(*) AS n FROM {name} WHERE {column} IN (?, ?)", records)[0]["n"]
+        for name, column in (
+            ("record_part", "record_id"),
+            ("source_key", "key"),
+            ("record_tombstone", "record_id"),
+        )
+    }
+    assert count == {"record_part": 0, "source_key": 0, "record_tombstone": 2}
+    assert _vault(site, "SELECT * FROM source_key WHERE source_id IN (?, ?)", ids) == []
+    with open_store(site.warehouse, METADATA, read_only=True) as warehouse:
+        left = [
+            table.name
+            for table in PERSON_TABLES
+            if warehouse.value(f"SELECT count(*) FROM {table.name} WHERE subject_key = ?", records[:1])
+        ]
+    assert left == []
+
+
+def test_the_forgetting_of_a_decision_cannot_be_undone(site: Site) -> None:
+    linked = _vault(site, _LINKED)[0]
+    _, done = _say(site, "forget", linked["record"], "--reason", "asked for")
+    _, refused = _say(site, "undo", done["decisions"][0], "--reason", "regret", exit_code=10)
+    assert refused["errors"][0]["code"] == "WB-E-015"
