@@ -119,7 +119,7 @@ def test_a_schema_that_is_not_understood_is_refused(change: Any) -> None:
 
 def test_a_schema_file_that_is_no_json_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "schema.json"
-    for text in ("", "[]", "{", "\x00"):
+    for text in ("", "[]", "{", "\x00", "[" * 12_000):
         file.write_text(text, "utf-8")
         with pytest.raises(SafeError, match="WB-E-081"):
             read_schema(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import date
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
+from etl.identity.encoded.clkhash_records import COUNT, DIGEST_BYTES, SCHEMAS, rows, secret
 from source_tree import FLOORS, REPO, modules
 from wellbridge.etl.identity.encoded import bundle as bundles
 from wellbridge.etl.identity.encoded.keys import read_hub_key, read_pair_key
@@ -247,7 +250,7 @@ def test_a_bundle_cut_or_changed_anywhere_is_refused(linkage: Path) -> None:
         _refused(_link(linkage), "WB-E-083")
     path.write_bytes(whole + b"x")
     _refused(_link(linkage), "WB-E-083")
-    for text in (b"", b"{}", b"[1]\n", b"\xff\n", b"{" * 20_000):
+    for text in (b"", b"{}", b"[1]\n", b"\xff\n", b"{" * 20_000, b"[" * 12_000 + b"\n"):
         path.write_bytes(text)
         _refused(_link(linkage), "WB-E-083")
 
@@ -421,6 +424,81 @@ def test_the_partner_s_command_runs_where_only_its_lock_file_is_installed(
     )
     assert done.returncode == 0, done.stderr
     assert _link(linkage).exit_code == 0
+
+
+def _clks(folder: Path, name: str, count: int = 40, **changes: Any) -> Result:
+    said, kinds = SCHEMAS[name]
+    made = pl.DataFrame(
+        rows(name, kinds, count), schema=[one["identifier"] for one in said["features"]], orient="row"
+    )
+    made.with_columns(pl.lit(value).alias(column) for column, value in changes.items()).write_csv(
+        folder / "people.csv"
+    )
+    (folder / "schema.json").write_text(json.dumps(said), "utf-8")
+    (folder / "secret").write_text(secret(name))
+    (folder / "school.json").unlink(missing_ok=True)
+    return _run(
+        "encode-clks",
+        folder / "people.csv",
+        "--schema",
+        folder / "schema.json",
+        "--secret",
+        folder / "secret",
+        "--out",
+        folder / "school.json",
+        "--json",
+    )
+
+
+def test_clks_are_written_as_clkhash_makes_them_and_linked(tmp_path: Path) -> None:
+    assert _said(_clks(tmp_path, "derived"))["records"] == 40
+    written = json.loads((tmp_path / "school.json").read_text("utf-8"))["clks"]
+    place = list(SCHEMAS).index("derived") * COUNT * DIGEST_BYTES
+    stored = (Path(__file__).parent / "clkhash_vectors.bin").read_bytes()[place : place + 40 * DIGEST_BYTES]
+    made = b"".join(blake2b(base64.b64decode(one), digest_size=DIGEST_BYTES).digest() for one in written)
+    assert made == stored
+    (tmp_path / "clinic.json").write_text(json.dumps({"clks": written[::-1]}), "utf-8")
+    done = _run(
+        "link-clks",
+        tmp_path / "school.json",
+        tmp_path / "clinic.json",
+        "--out",
+        tmp_path / "links.csv",
+        "--json",
+    )
+    assert _said(done)["schemas"][0]["links"] == 40
+    links = pl.read_csv(tmp_path / "links.csv")
+    assert set(links.filter(pl.col("left_row") + pl.col("right_row") != 41)["dice"].unique()) <= {
+        1.0
+    }  # equal people
+
+
+def test_what_clks_refuse_is_told_without_a_value(tmp_path: Path) -> None:
+    refused = _clks(tmp_path, "derived", first="Quokkaname")  # the schema asks for capitals
+    _refused(refused, "WB-E-082")
+    assert "Quokka" not in refused.output
+    _refused(_clks(tmp_path, "derived", more="x"), "WB-E-082")
+    said = json.loads((tmp_path / "schema.json").read_text("utf-8"))
+    said["features"][0]["hashing"]["hash"] = {"type": "doubleHash"}
+    (tmp_path / "schema.json").write_text(json.dumps(said), "utf-8")
+    again = ("encode-clks", tmp_path / "people.csv", "--schema", tmp_path / "schema.json", "--secret")
+    _refused(_run(*again, tmp_path / "secret", "--out", tmp_path / "x.json"), "WB-E-080")
+    assert _clks(tmp_path, "derived").exit_code == 0
+    (tmp_path / "secret").write_text("horse")
+    _refused(_run(*again, tmp_path / "secret", "--out", tmp_path / "x.json"), "WB-E-089")
+    for name, size in (("one", 8), ("other", 16)):
+        (tmp_path / f"{name}.json").write_text(
+            json.dumps({"clks": [base64.b64encode(bytes(size)).decode()]}), "utf-8"
+        )
+    both = ("link-clks", tmp_path / "one.json", tmp_path / "other.json")
+    _refused(_run(*both, "--out", tmp_path / "l.csv"), "WB-E-087")
+    _refused(_run(*both, "--out", tmp_path / "absent" / "l.csv"), "WB-E-087")
+    _refused(
+        _run("link-clks", tmp_path / "one.json", tmp_path / "absent", "--out", tmp_path / "l.csv"), "WB-E-083"
+    )
+    _refused(
+        _run("link-clks", *[tmp_path / "one.json"] * 2, "--out", tmp_path / "absent" / "l.csv"), "WB-E-050"
+    )
 
 
 def test_nothing_but_these_commands_can_see_a_token() -> None:

@@ -6,6 +6,9 @@ import itertools
 import json
 import math
 import pickle
+import subprocess
+import sys
+import zipfile
 from datetime import date
 from hashlib import blake2b
 from pathlib import Path
@@ -277,6 +280,22 @@ def test_a_file_that_is_no_clks_is_refused(text: str, tmp_path: Path) -> None:
         read_clks(path)
 
 
+def test_a_zip_that_is_damaged_or_holds_no_json_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.json", json.dumps({"clks": ["AAAA"] * 500}))
+    whole = path.read_bytes()
+    assert {name: len(rows) for name, rows in read_clks(path).items()} == {"a": 500}
+    for at in (40, 45, 50):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        with pytest.raises(SafeError, match="WB-E-083"):
+            read_clks(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "nothing")
+    with pytest.raises(SafeError, match="WB-E-083"):
+        read_clks(path)
+
+
 def test_the_key_of_codi_s_tools_is_made_as_they_make_it(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_text("ab" * 32)
@@ -342,3 +361,46 @@ def test_the_model_file_is_the_text_of_the_model() -> None:
     file = REPO / "etl/wellbridge/etl/identity/encoded/models/encoded-v1.json"
     assert file.read_text("utf-8") == built_in().text()
     assert json.loads(file.read_text("utf-8"))["name"] == "encoded-v1"
+
+
+def _synthetic(children: int, seed: int) -> tuple[float, float, Any]:
+    """Return precision and recall at the limit found without the truth, and what was found."""
+    from wellbridge.pipelines.synth.pairs import make_pairs
+
+    files = make_pairs(children=children, seed=seed)
+    columns = {"record_id": "unique_id", "last_name": "surname", "birth_date": "dob", "zip_code": "zip"}
+    sides = [prepare(file, _key, columns=columns) for file in files]
+    found = link(sides[0].records, sides[1].records)
+    ids = [
+        side.rows["record_id"].gather(found.links[f"{end}_row"] - 1)
+        for side, end in zip(sides, ("left", "right"), strict=True)
+    ]
+    truth = files[0].join(files[1], on="pid").select(a="unique_id", b="unique_id_right")
+    hits = pl.DataFrame({"a": ids[0], "b": ids[1]}).join(truth, on=["a", "b"], how="semi").height
+    return hits / found.links.height, hits / truth.height, found
+
+
+@pytest.mark.slow
+def test_fifty_thousand_children_are_linked_at_the_precision_asked_for() -> None:
+    seed = date.today().toordinal()
+    print(f"seed {seed}")
+    precision, recall, found = _synthetic(50_000, seed)
+    assert precision >= 0.999, (seed, precision)
+    assert recall >= 0.94, (seed, recall)
+    assert found.links.height * (1 - precision) <= found.calibration.false
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_encoded_linkage_runs() -> None:
+    program = [
+        sys.executable,
+        str(REPO / "bench" / "encoded.py"),
+        "--children",
+        "8000",
+        "--large",
+        "0",
+        "--hardening",
+    ]
+    done = subprocess.run(program, check=True, capture_output=True, text=True)
+    assert "birth year folded" in done.stdout
+    assert "DIFFERENT" not in done.stdout

@@ -130,7 +130,7 @@ def read_manifest(path: Path) -> Manifest:
         with path.open("rb") as file:
             line = file.readline(_MOST_LINE)
         said = json.loads(line)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         said = None
     manifest = None
     if (

@@ -11,6 +11,7 @@ import hmac
 import json
 import os
 import zipfile
+import zlib
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -95,7 +96,7 @@ def read_clks(path: Path) -> dict[str, Filters]:
             members = [one for one in archive.infolist() if one.filename.endswith(".json")]
             whole = len(members) <= _MOST_MEMBERS and sum(one.file_size for one in members) <= _MOST_BYTES
             texts = {PurePosixPath(one.filename).stem: archive.read(one) for one in members} if whole else {}
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError):
+    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, zlib.error):
         texts = {}
     if not texts:
         raise _damaged("The ZIP is damaged, too large, or holds no JSON.", path)

@@ -128,7 +128,7 @@ def _read(path: Path, form: str, *fields: str, is_secret: bool = True) -> dict[s
         text = file.read(_MOST_BYTES)
     try:
         said = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     is_key = re.compile(f"[0-9a-f]{{{2 * KEY_BYTES}}}").fullmatch
     if (

@@ -85,7 +85,7 @@ def read_schema(path: Path) -> LinkageSchema:
     """
     try:
         said = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
         raise _wrong("It is missing, or no JSON object.", path.name)
