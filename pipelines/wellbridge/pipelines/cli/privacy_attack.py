@@ -61,7 +61,8 @@ def _together(folders: list[Path], blank_least: int) -> dict[str, Any] | None:
     from wellbridge.privacy.tables.joint import attack_together, read_release
 
     found = [read_release(folder) for folder in folders]
-    known = [replace(one, blank_least=max(one.blank_least, blank_least)) for one in found]
+    # Where zeros could be hidden, to know the rules is not to know that a blank is none.
+    known = [one if one.hides_zeros else replace(one, blank_least=max(one.blank_least, blank_least)) for one in found]
     return attack_together(known).as_dict()
 
 

@@ -28,6 +28,10 @@ _SETTINGS: Final = ("count", "by", "min_cell", "need")
 @click.option("--need", type=click.Choice(["weak", "strong"]),
               help="How open a small count must stay; strong where nothing is said.")
 @click.option("--zeros-known", is_flag=True, help="Protect also from a reader who knows that a blank is never zero.")
+@click.option("--hide-zeros", type=click.FloatRange(0, 1, max_open=True), default=0.0, metavar="SHARE",
+              help="Hide zeros too, this share beside the small cells, so that a blank may be one for any reader.")
+@click.option("--structural", type=_FILE, metavar="FILE",
+              help="Combinations that there are not, by members of dimensions; with --hide-zeros these zeros stay.")
 @click.option("--effort", type=click.Choice(["exact", "quick"]), help="Look for the optimum, or for a good pattern.")
 @click.option("--policy", type=_FILE, help="Take these settings from a file: by, count, min_cell, need.")
 @click.option("--out", type=_FILE, required=True, help="The folder of the release: the table and its certificate.")
@@ -42,7 +46,8 @@ _SETTINGS: Final = ("count", "by", "min_cell", "need")
 @command
 @or_amounts
 def protect_command(
-    file: Path, zeros_known: bool, effort: str | None, policy: Path | None, out: Path, after: tuple[Path, ...],
+    file: Path, zeros_known: bool, hide_zeros: float, structural: Path | None, effort: str | None,
+    policy: Path | None, out: Path, after: tuple[Path, ...],
     cohort: Path | None, sealed: Path | None, key: Path | None, sign: Path | None, as_json: bool, **given: Any,
 ) -> Exit:
     """Hide the small cells of a table of counts, and the fewest others that would give them away.
@@ -53,6 +58,7 @@ def protect_command(
     The table has one row for each inner cell, or all margins too, where "all" stands for the sum. Weak: a small count
     could be one more and one less. Strong: it could be large enough to be shown, and three less or nothing.
     """
+    from wellbridge.privacy.records.files import read_records
     from wellbridge.privacy.signing import signing_key
     from wellbridge.privacy.tables.certificate import (
         check_places,
@@ -68,6 +74,11 @@ def protect_command(
 
     if (sealed is None) != (key is None):
         raise ConfigurationError("WB-E-011", "An auditor's certificate needs a file and a key.", "--sealed, --seal-key")
+    if (zeros_known and hide_zeros) or (structural is not None and not hide_zeros):
+        raise ConfigurationError(
+            "WB-E-011", "Zeros are known or may be hidden, not both; structural ones go with hidden ones.",
+            "--zeros-known, --hide-zeros, --structural",
+        )
     wanted = _settings(given, policy)
     check_places(out, sealed, key)
     signer = None if sign is None else signing_key(sign)
@@ -79,6 +90,7 @@ def protect_command(
         rows, by=by, count=wanted["count"], min_cell=10 if wanted["min_cell"] is None else wanted["min_cell"],
         need=Need(wanted["need"] or "strong"),
         effort={"exact": EXACT, "quick": QUICK, None: None}[effort], blank_least=1 if zeros_known else 0,
+        hide_zeros=hide_zeros, structural=None if structural is None else read_records(structural).frame,
     )
     earlier = [read_release(folder) for folder in after]
     found = protect_after(alone, earlier, name=out.name, cohort=whom) if earlier else alone

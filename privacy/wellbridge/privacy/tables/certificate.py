@@ -59,6 +59,7 @@ def public_certificate(found: ProtectedTable, content: bytes, seen: Audit) -> di
         "format": FORMAT, "file": TABLE, "sha256": hashlib.sha256(content).hexdigest(), "count": found.count,
         "min_cell": found.min_cell, "need": str(found.need), "axes": [axis_as_json(axis) for axis in found.grid.axes],
         **({"blank_least": found.blank_least} if found.blank_least else {}),
+        **({"hides_zeros": True} if found.hides_zeros else {}),
         **proof_of(seen, found.min_cell, found.need),
     }
 

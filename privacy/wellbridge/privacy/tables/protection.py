@@ -19,7 +19,8 @@ from wellbridge.privacy.tables.linked import Need, needs
 from wellbridge.privacy.tables.margins import ALL, Grid, crossed, grid
 from wellbridge.privacy.tables.moves import Suppression, Task, unproved
 from wellbridge.privacy.tables.sums import UNBOUNDED, Bools, Ints, Sums
-from wellbridge.privacy.tables.suppress import Effort, suppress
+from wellbridge.privacy.tables.suppress import QUICK, Effort, suppress
+from wellbridge.privacy.tables.zeros import drawn_zeros, structural_zeros
 from wellbridge.schemas.errors import ConfigurationError, PrivacyError
 
 # PTAC, FAQ Disclosure Avoidance (2012): many take three as the absolute minimum.
@@ -53,6 +54,7 @@ class ProtectedTable:
         count: the column of counts.
         min_cell, need: what was asked.
         blank_least: what a reader knows of a hidden count: 1 where it is known that zeros are always shown.
+        hides_zeros: whether zeros could be hidden, so that nobody who knows the rules knows that a blank is not one.
     """
 
     table: pl.DataFrame
@@ -63,16 +65,17 @@ class ProtectedTable:
     min_cell: int
     need: Need
     blank_least: int = 0
+    hides_zeros: bool = False
 
     @property
     def primary(self) -> int:
         """Number of cells that are small."""
-        return int(self.task.hidden.sum())
+        return int((self.task.hidden & (self.task.values > 0)).sum())
 
     @property
     def secondary(self) -> int:
-        """Number of cells hidden so that no small cell follows."""
-        return int((self.found.hidden & ~self.task.hidden).sum())
+        """Number of cells hidden so that no small cell follows, zeros included."""
+        return int(self.found.hidden.sum()) - self.primary
 
 
 def read_table(
@@ -112,7 +115,8 @@ def read_table(
 
 def protect(
     table: pl.DataFrame, *, by: Sequence[Dimension], count: str, min_cell: int = 10, need: Need = Need.STRONG,
-    effort: Effort | None = None, blank_least: int = 0,
+    effort: Effort | None = None, blank_least: int = 0, hide_zeros: float = 0.0,
+    structural: pl.DataFrame | None = None,
 ) -> ProtectedTable:
     """Hide the small cells of a table, and the fewest others without which they could be worked out.
 
@@ -124,7 +128,9 @@ def protect(
         min_cell: smallest count that may be shown.
         need: how uncertain a small cell must stay.
         effort: how long to look for the optimum; as the table's size allows without.
-        blank_least: what a reader knows of a hidden count. Zeros are always shown here; who knows that knows 1.
+        blank_least: what a reader knows of a hidden count: 1 for who knows that zeros are always shown.
+        hide_zeros: share of zeros among what is hidden from the start, below 1 (``zeros``).
+        structural: combinations that there are not, whose zeros stay (``zeros``).
 
     Raises:
         PrivacyError: WB-E-042 when small cells cannot be protected or nothing but the total could be shown, naming
@@ -140,7 +146,18 @@ def protect(
     sums = Sums()
     found.add_relations(sums, sums.add_cells(found.counts).reshape(found.counts.shape))
     task = _task(sums, min_cell, need, blank_least)
+    if hide_zeros:
+        stays = np.zeros_like(task.hidden) if structural is None else structural_zeros(found, structural)
+        drawn = drawn_zeros(found, task.hidden, stays, hide_zeros)
+        task, effort = _with_zeros(task, drawn, needs(sums.values, min_cell, need)[0]), effort or QUICK
     pattern = suppress(task, effort)
+    zeros = task.values == 0
+    while zeros[pattern.failed].any():  # a zero that nothing can take for more than that is shown again
+        keep = np.isin(np.arange(len(zeros)), pattern.failed[zeros[pattern.failed]], invert=True)
+        task = _with_zeros(task, task.hidden & zeros & keep, task.up)
+        pattern = suppress(task, effort)
+    if hide_zeros:
+        pattern = replace(pattern, is_optimal=False)
     bare = np.union1d(pattern.failed, unproved(task, pattern))
     worst = found.worst_dimension(task.hidden.reshape(found.counts.shape))
     if len(bare):
@@ -156,7 +173,7 @@ def protect(
     ordered = full[np.argsort(found.place)]
     hidden = pl.Series(pattern.hidden)
     shown = ordered.with_columns(pl.when(hidden).then(None).otherwise(pl.col(count)).cast(pl.Int64).alias(count))
-    return ProtectedTable(shown, found, task, pattern, count, min_cell, need, blank_least)
+    return ProtectedTable(shown, found, task, pattern, count, min_cell, need, blank_least, bool(hide_zeros))
 
 
 def as_published(
@@ -210,6 +227,15 @@ def _full_cross(table: pl.DataFrame, by: Sequence[Dimension], count: str) -> pl.
     if has_margins:
         return table.select(*columns, pl.col(count).cast(pl.Int64))
     return crossed(table, dimensions=names, count=count, hierarchies=hierarchies).rename({"n": count})
+
+
+def _with_zeros(task: Task, zeros: Bools, up: Ints) -> Task:
+    """Hide some zeros, and no others, from the start; each must be able to rise as far as ``up``."""
+    small = task.hidden & (task.values > 0)
+    return replace(
+        task, hidden=small | zeros, up=np.where(small, task.up, np.where(zeros, up, 0)),
+        cost=np.where(zeros, 0.0, np.where(task.values > 0, task.cost, np.inf)),
+    )
 
 
 def _task(sums: Sums, min_cell: int, need: Need, blank_least: int) -> Task:

@@ -71,6 +71,7 @@ class ReleasedTable:
         least, greatest: what is published of each blank in the order of ``counts``; None where nothing is.
         is_lower_bound: its counts are of persons who were let through (a record file): the others were left out for
             what they are in the file, so that their number is no count of a trait.
+        hides_zeros: zeros could be hidden, so that a blank may be one for whoever knows the rules.
     """
 
     name: str
@@ -83,6 +84,7 @@ class ReleasedTable:
     least: Ints | None = None
     greatest: Ints | None = None
     is_lower_bound: bool = False
+    hides_zeros: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -162,6 +164,7 @@ def _released(name: str, certificate: Mapping[str, Any], lines: list[str]) -> Re
         int(certificate["min_cell"]),
         certificate["need"] == "strong",
         int(certificate.get("blank_least", 0)),
+        hides_zeros=bool(certificate.get("hides_zeros", False)),
     )
 
 

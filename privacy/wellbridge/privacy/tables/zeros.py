@@ -1,0 +1,92 @@
+"""Zeros that are hidden too, so that a reader who knows the rules does not know of a blank that it is none.
+
+No zero need be hidden to protect a small count: it cannot fall, and what must fall for others to rise can rise as
+well. So the cheapest pattern never holds one, and that is what such a reader would know. Therefore a share of the
+blanks is made of zeros, drawn at random, each as open as a small count is. A *structural* zero (a grade that a school
+does not have) is known without any release, and so is a zero whose total is zero; both stay.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from wellbridge.privacy.tables.margins import Axis, Grid
+from wellbridge.privacy.tables.sums import Bools, Ints
+from wellbridge.schemas.errors import ConfigurationError, PrivacyError
+
+_SEED: Final = 20_260_904
+
+
+def structural_zeros(table: Grid, declared: pl.DataFrame) -> Bools:
+    """Return which cells can count nobody, in the order of the grid.
+
+    Args:
+        table: the table.
+        declared: one row for each combination that there is not: members of some dimensions, each in the column of
+            its finest level; whatever the other dimensions say, nobody is there.
+
+    Raises:
+        ConfigurationError: WB-E-015 when a column is no dimension's finest, or there is none.
+        PrivacyError: WB-E-046 when a member is unknown, or the table counts somebody where there can be nobody.
+    """
+    finest = [axis.columns[0] for axis in table.axes]
+    strange = [name for name in declared.columns if name not in finest]
+    if strange or not declared.columns:
+        raise ConfigurationError("WB-E-015", "Structural zeros are named by columns that are no dimension's finest.")
+    named = [axis for axis in table.axes if axis.columns[0] in declared.columns]
+    is_empty = np.zeros([axis.nodes.height for axis in named], dtype=np.bool_)
+    is_empty[tuple(_numbers(axis, declared[axis.columns[0]]) for axis in named)] = True
+    wide = is_empty.reshape([axis.nodes.height if axis in named else 1 for axis in table.axes])
+    possible: Ints = np.broadcast_to(~wide, table.counts.shape).astype(np.int64)
+    for number, axis in enumerate(table.axes):
+        possible = _summed(possible, axis, number)
+    none: Bools = possible == 0
+    if table.counts[none].any():
+        raise PrivacyError("WB-E-046", "A table counts somebody where structural zeros say that nobody can be.")
+    return none.ravel()
+
+
+def drawn_zeros(table: Grid, small: Bools, stays: Bools, share: float) -> Bools:
+    """Return inner zeros to hide, in the order of the grid, so that of these and the small cells ``share`` are zeros.
+
+    Fewer are returned where the table does not have as many.
+
+    Args:
+        table: the table.
+        small: which cells are small.
+        stays: which zeros may not be hidden.
+        share: below 1.
+    """
+    could = (table.counts == 0) & ~stays.reshape(table.counts.shape)
+    for number, axis in enumerate(table.axes):
+        total = np.take(table.counts, axis.parent, axis=number)
+        is_leaf = ~np.isin(np.arange(axis.nodes.height), axis.parent)
+        could &= (total > 0) & np.expand_dims(is_leaf, [n for n in range(could.ndim) if n != number])
+    found = np.flatnonzero(could)
+    wanted = int(np.ceil(share / (1 - share) * small.sum()))
+    drawn: Bools = np.zeros(could.size, dtype=np.bool_)
+    drawn[np.random.default_rng(_SEED).permutation(found)[:wanted]] = True
+    return drawn
+
+
+def _numbers(axis: Axis, members: pl.Series) -> Ints:
+    names = axis.nodes[axis.columns[0]]
+    leaves = {name: node for node, name in enumerate(names) if not len(axis.children(node))}
+    found = members.cast(pl.String).replace_strict(leaves, default=None, return_dtype=pl.Int64)
+    if found.null_count():
+        raise PrivacyError("WB-E-046", "Structural zeros name a member that the table does not have.",
+                           f"column {axis.columns[0]}")
+    return found.to_numpy()
+
+
+def _summed(counts: Ints, axis: Axis, number: int) -> Ints:
+    """Set every node that has children to their sum; nodes come before what they roll up to."""
+    lines = np.moveaxis(counts, number, 0).copy()
+    for node in range(len(lines)):
+        parts = axis.children(node)
+        if len(parts):
+            lines[node] = lines[parts].sum(axis=0)
+    return np.moveaxis(lines, 0, number)
