@@ -361,6 +361,22 @@ def test_a_sheet_does_not_lie_among_files_that_others_see(kept: Site, folder: st
     assert not place.exists()
 
 
+@pytest.mark.parametrize("name", ["nowhere/sheet.html", "taken.html"])
+def test_a_sheet_goes_to_a_new_file_in_a_folder_that_exists(kept: Site, tmp_path: Path, name: str) -> None:
+    (tmp_path / "taken.html").write_text("mine")
+    answer = run("export", "--project", kept.root, "--out", tmp_path / name, "--json")
+    assert answer.error["code"] == "WB-E-011"
+    assert (tmp_path / "taken.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["", " ", "a" * 65, "a\nb"])
+def test_a_reviewer_has_a_name(kept: Site, name: str) -> None:
+    answer = CliRunner().invoke(
+        cli, ["identity", "review", "next", "--project", str(kept.root), "--reviewer", name]
+    )
+    assert answer.exit_code == 2
+
+
 def test_a_sheet_may_go_elsewhere(kept: Site, tmp_path: Path) -> None:
     path = exported(kept, "--out", tmp_path / "sheet.html")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -9,6 +9,7 @@ answers is an event of the ledger, by counts alone.
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -149,7 +150,8 @@ def take_in(site: Site, path: Path) -> tuple[Taken, int]:
         return (taken, len(returned.answers) - len(said)), detail
 
     result: tuple[Taken, int] = change_identity(site, _ANSWERS, answered)
-    path.unlink()
+    with suppress(OSError):  # a disk that is read only; the command says so
+        path.unlink()
     for own in _folder(site).glob(f"{_name(sheet.expires, desk.seal(sheet))}.*"):
         own.unlink()
     return result
@@ -213,4 +215,9 @@ def _check_place(site: Site, out: Path) -> None:
     if place.is_relative_to(site.root.resolve()) and not place.is_relative_to(site.state.resolve()):
         raise PrivacyError(
             "WB-E-098", "Names or ids of children may not lie in the site's folder.", f"file {out.name}"
+        )
+    if not place.parent.is_dir() or place.exists():
+        what = "The file is there already." if place.exists() else "The folder is not there."
+        raise ConfigurationError(
+            "WB-E-011", what, f"file {out.name}", todo="Name a new file in a folder that exists"
         )

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
 # As ``review.OUTCOMES`` and ``review.WHY``, which a test compares; those bring polars.
 _OUTCOMES: Final = ("link", "nonlink", "unsure")
+_LONGEST_NAME: Final = 64
 _WHY: Final = ("written", "moved", "renamed", "sibling", "namesake", "known", "too_little")
+
+
+def _named(_context: click.Context, _option: click.Parameter, name: str) -> str:
+    """Refuse a name that could not be read in a list of answers."""
+    if not name.strip() or not name.isprintable() or len(name) > _LONGEST_NAME:
+        raise click.BadParameter(f"A reviewer's name has 1 to {_LONGEST_NAME} printable characters.")
+    return name.strip()
 
 
 def _reviewer_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -31,6 +39,7 @@ def _reviewer_option(function: Callable[..., Any]) -> Callable[..., Any]:
         default=getpass.getuser,
         show_default="this account",
         metavar="NAME",
+        callback=_named,
         help="Who answers.",
     )(function)
 
@@ -196,6 +205,8 @@ def import_command(file: Path, project: Path, as_json: bool) -> Exit:
 
     taken, stale = take_in(load_site(project), file)
     _tell(taken, as_json, stale)
+    if file.exists():
+        click.echo("The file could not be deleted here. Delete it: it may hold names of children.", err=True)
     return Exit.DONE
 
 
