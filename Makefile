@@ -46,6 +46,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python bench/nightly.py $(ARGS)
 	$(BIN)/python bench/anonymity.py
 	$(BIN)/python bench/tables.py
+	$(BIN)/python bench/noise.py
 	$(BIN)/python bench/identity.py
 	$(BIN)/python bench/encoded.py
 

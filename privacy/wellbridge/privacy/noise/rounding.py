@@ -19,16 +19,18 @@ from typing import Final
 import numpy as np
 from scipy.sparse import csc_matrix, hstack
 
-from wellbridge.privacy.tables.program import WHOLE, Program
+from wellbridge.privacy.tables.program import WHOLE, Program, Solution
 from wellbridge.privacy.tables.protection import LEAST_MIN_CELL
 from wellbridge.privacy.tables.sums import Floats, Ints, Links
 from wellbridge.schemas.errors import PrivacyError
 
 MOST_STEPS: Final = 2
-MOST_CELLS: Final = 300_000  # a whole state, 231,000 cells, takes three to five minutes
+MOST_CELLS: Final = 300_000  # a whole state, 231,000 cells, takes about a CPU minute
 _EXACT_CELLS: Final = 10_000  # 8,000 cells take 3 CPU-s; of larger tables one within the gap is taken
 _GAP: Final = 0.005
 _NODES: Final = 2_000
+_FEW_NODES: Final = 20  # a small programme that is not solved by then is sooner solved with more around it
+_REACH: Final = 3  # sums away from a fraction within which a large table's counts are decided anew
 
 
 class Rounding(StrEnum):
@@ -132,13 +134,45 @@ def _solved(
     found = program.solve()
     bound = 0.0 if found is None else found.objective
     if found is not None and len(found.fractional):
-        program.make_whole(gap=gap, nodes=_NODES)
-        found = program.solve()
+        whole = _near(program, matrix, found, lower, upper) if gap else None
+        if whole is None or whole.objective - bound > gap * abs(bound):
+            program.make_whole(gap=gap, nodes=_NODES)
+            whole = program.solve()
+        found = whole
         if found is not None and not gap:
             bound = max(bound, found.bound)
     if found is None:
         return None
     return found.columns, bound, found.objective - bound < 1 - WHOLE  # costs are whole
+
+
+def _near(program: Program, matrix: csc_matrix, found: Solution, lower: Floats, upper: Floats) -> Solution | None:
+    """Return whole columns that are the fractional answer's but near its fractions; None where there are none.
+
+    Few columns are fractional and most of what is around them can stay: the rest is a small programme.
+    """
+    by_row, near = matrix.tocsr(), found.fractional
+    every = np.arange(matrix.shape[1])
+    for _ in range(_REACH):
+        near = np.unique(by_row[np.unique(matrix[:, near].indices)].indices)
+        still = np.setdiff1d(every, near)
+        fixed = np.rint(found.columns[still])
+        program.bound(still, fixed, fixed)
+        program.make_whole(gap=_GAP, nodes=_FEW_NODES)
+        whole = _tried(program)
+        program.make_fractional()
+        program.bound(still, lower[still], upper[still])
+        if whole is not None:
+            return whole
+    return None
+
+
+def _tried(program: Program) -> Solution | None:
+    """Return an answer; None where the solver stops without one."""
+    try:
+        return program.solve()
+    except PrivacyError:
+        return None
 
 
 def _random(values: Ints, links: Links, base: int) -> Rounded:
