@@ -1,4 +1,4 @@
-"""Methods that publish without hiding: CPU seconds of each on the state tables, the private one beside OpenDP's own draw.
+"""Methods that publish without hiding: CPU seconds of each on the state tables, and OpenDP's own draw beside ours.
 
     python bench/noise.py [--tables T3 T4]
 
