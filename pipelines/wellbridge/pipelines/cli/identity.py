@@ -57,11 +57,11 @@ IDENTITY_COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "Link two bundles, LEFT the roster; then destroy the hub's key and both bundles.",
     ),
     "encode-clks": (
-        "identity_encoded:encode_clks_command",
+        "identity_clks:encode_clks_command",
         "Encode a file by a clkhash schema for partners of CODI or anonlink; neither salted nor sealed.",
     ),
     "link-clks": (
-        "identity_encoded:link_clks_command",
+        "identity_clks:link_clks_command",
         "Link two files of clks, or CODI's ZIPs schema by schema, one to one.",
     ),
 }

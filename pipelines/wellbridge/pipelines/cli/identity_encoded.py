@@ -1,4 +1,4 @@
-"""``wellbridge identity new-key``, ``encode``, ``link-bundle``, ``encode-clks``, ``link-clks``: linking by codes alone.
+"""``wellbridge identity new-key``, ``encode`` and ``link-bundle``: linking by codes alone.
 
 ``encode`` runs at a partner's, with what `requirements-encode.lock` installs and nothing more.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from wellbridge.etl.identity.encoded.linking import Linked
 
-_FILE: Final = click.Path(path_type=Path, dir_okay=False)
+FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
 agreement_option = click.option(
     "--agreement", required=True, metavar="ID", help="The agreement that it is for."
@@ -27,13 +27,13 @@ agreement_option = click.option(
 epoch_option = click.option(
     "--epoch", required=True, type=click.IntRange(1), help="Counts up whenever the keys change."
 )
-out_option = click.option("--out", required=True, type=_FILE, help="Where the result is written.")
+out_option = click.option("--out", required=True, type=FILE, help="Where the result is written.")
 
 
 @click.command("new-key")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @click.option(
-    "--for", "hub", type=_FILE, metavar="HUB.pub", help="Make the pair key for the hub with this public key."
+    "--for", "hub", type=FILE, metavar="HUB.pub", help="Make the pair key for the hub with this public key."
 )
 @json_option
 @command
@@ -54,14 +54,14 @@ def new_key_command(file: Path, hub: Path | None, as_json: bool) -> Exit:
 
 
 @click.command("encode")
-@click.argument("file", type=_FILE)
-@click.option("--key", required=True, type=_FILE, help="The pair key, as the hub gave it.")
+@click.argument("file", type=FILE)
+@click.option("--key", required=True, type=FILE, help="The pair key, as the hub gave it.")
 @agreement_option
 @epoch_option
 @click.option(
     "--out",
     required=True,
-    type=_FILE,
+    type=FILE,
     help="Where the bundle is written; NAME.rows.csv beside it stays here.",
 )
 @click.option(
@@ -98,10 +98,10 @@ def encode_command(
     from wellbridge.privacy.records.files import read_records
 
     rows = out.with_name(f"{out.name}.rows.csv")
-    _new(out, rows)
+    refuse_existing(out, rows)
     keys = read_pair_key(key, agreement, epoch)
     prepared = prepare(read_records(file).frame, keys.of, columns=_columns(columns), dummies=dummies)
-    _write_private(prepared.rows, rows)
+    write_private(prepared.rows, rows)
     manifest = write_bundle(out, prepared.records, keys)
     facts = {
         "file": file.name,
@@ -140,7 +140,7 @@ def _columns(said: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _write_private(frame: pl.DataFrame, path: Path) -> None:
+def write_private(frame: pl.DataFrame, path: Path) -> None:
     """Write a new CSV that its owner alone may read."""
     import os
 
@@ -165,7 +165,7 @@ def _write_private(frame: pl.DataFrame, path: Path) -> None:
         )
 
 
-def _new(*paths: Path) -> None:
+def refuse_existing(*paths: Path) -> None:
     """Refuse to write over a file: it may be a bundle, or the only word on whose rows are whose."""
     there = [path.name for path in paths if path.exists()]
     if there:
@@ -178,10 +178,10 @@ def _new(*paths: Path) -> None:
 
 
 @click.command("link-bundle")
-@click.argument("left", type=_FILE)
-@click.argument("right", type=_FILE)
+@click.argument("left", type=FILE)
+@click.argument("right", type=FILE)
 @click.option(
-    "--key", required=True, type=_FILE, help="The hub's key; it is destroyed when the links are written."
+    "--key", required=True, type=FILE, help="The hub's key; it is destroyed when the links are written."
 )
 @agreement_option
 @epoch_option
@@ -193,10 +193,10 @@ def _new(*paths: Path) -> None:
     show_default=True,
     help="Share of links that must be right, by the look-alikes within LEFT.",
 )
-@click.option("--left-rows", type=_FILE, help="LEFT's own .rows.csv, where it is here.")
-@click.option("--right-rows", type=_FILE, help="RIGHT's own .rows.csv, where it is here.")
+@click.option("--left-rows", type=FILE, help="LEFT's own .rows.csv, where it is here.")
+@click.option("--right-rows", type=FILE, help="RIGHT's own .rows.csv, where it is here.")
 @click.option(
-    "--truth", type=_FILE, help="To evaluate: a file of true pairs, columns left and right, as record ids."
+    "--truth", type=FILE, help="To evaluate: a file of true pairs, columns left and right, as record ids."
 )
 @json_option
 @command
@@ -231,7 +231,7 @@ def link_bundle_command(
             "--truth",
             todo="Add --left-rows and --right-rows",
         )
-    _new(out)
+    refuse_existing(out)
     private = read_hub_key(key)
     manifests = [read_manifest(path) for path in (left, right)]
     for path, manifest in zip((left, right), manifests, strict=True):
@@ -240,7 +240,7 @@ def link_bundle_command(
     found = link(records[0], records[1], precision=precision)
     known = _with_ids(found.links, rows)
     scores = None if truth is None else _scores(known, truth)
-    _write_private(known, out)
+    write_private(known, out)
     for path in (key, left, right):
         destroy(path)
     facts: dict[str, Any] = {
@@ -329,90 +329,3 @@ def _scores(links: pl.DataFrame, truth: Path) -> dict[str, Any]:
         "precision": right / max(links.height, 1),
         "recall": right / max(pairs.height, 1),
     }
-
-
-@click.command("encode-clks")
-@click.argument("file", type=_FILE)
-@click.option("--schema", required=True, type=_FILE, help="A linkage schema of clkhash, version 3.")
-@click.option("--secret", required=True, type=_FILE, help="The shared secret: hexadecimal text.")
-@click.option("--codi", is_flag=True, help="Make the key from the secret as CODI's tools do.")
-@out_option
-@json_option
-@command
-def encode_clks_command(file: Path, schema: Path, secret: Path, codi: bool, out: Path, as_json: bool) -> Exit:
-    """Encode a file by a clkhash schema for partners of CODI or anonlink; neither salted nor sealed."""
-    from wellbridge.etl.identity.encoded.clk import encode
-    from wellbridge.etl.identity.encoded.clks import codi_key, read_secret, write_clks
-    from wellbridge.etl.identity.encoded.schema import read_schema
-    from wellbridge.privacy.records.files import read_records
-
-    read = read_schema(schema)
-    key = codi_key(secret) if codi else read_secret(secret)
-    records = read_records(file).frame
-    if tuple(records.columns) != read.names:
-        raise ConfigurationError(
-            "WB-E-082",
-            "The file's columns are not those of the schema, in its order.",
-            f"file {file.name}",
-            todo="Give it the columns that the schema lists, ignored ones too",
-        )
-    filters = encode(records, read, key)
-    write_clks(out, filters)
-    if as_json:
-        show_json(
-            document(Exit.DONE, records=len(filters), bits=read.bits, schema_sha256=read.sha256, out=str(out))
-        )
-    else:
-        click.echo(
-            f"{out}: {len(filters):,} filters of {read.bits:,} bits. The file is not sealed: send it encrypted, "
-            "and delete it when it was linked."
-        )
-    return Exit.DONE
-
-
-@click.command("link-clks")
-@click.argument("left", type=_FILE)
-@click.argument("right", type=_FILE)
-@click.option(
-    "--threshold",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=0.75,
-    show_default=True,
-    help="Least Dice coefficient of a link.",
-)
-@out_option
-@json_option
-@command
-def link_clks_command(left: Path, right: Path, threshold: float, out: Path, as_json: bool) -> Exit:
-    """Link two files of clks, or CODI's ZIPs schema by schema, one to one."""
-    import polars as pl
-
-    from wellbridge.etl.identity.encoded.clks import match, read_clks
-
-    _new(out)
-    sides = [read_clks(path) for path in (left, right)]
-    alone = len(sides[0]) == len(sides[1]) == 1
-    names = [(one, other) for one in sides[0] for other in sides[1] if alone or one == other]
-    if not names:
-        raise ConfigurationError(
-            "WB-E-087", "The two files have no schema in common.", f"{left.name} · {right.name}"
-        )
-    found = {one: match(sides[0][one], sides[1][other], threshold) for one, other in names}
-    _write_private(
-        pl.concat([links.select(pl.lit(name).alias("schema"), pl.all()) for name, links in found.items()]),
-        out,
-    )
-    rows = [
-        {
-            "schema": name,
-            "left": len(sides[0][name]),
-            "right": len(sides[1][other]),
-            "links": found[name].height,
-        }
-        for name, other in names
-    ]
-    if as_json:
-        show_json(document(Exit.DONE, schemas=rows, threshold=threshold, out=str(out)))
-    else:
-        click.echo(f"{table(rows)}\n\nwritten: {out}. Both files hold personal data still: delete them.")
-    return Exit.DONE

@@ -160,7 +160,7 @@ def test_bundles_are_linked_with_few_errors_and_the_limit_is_found_without_the_t
     assert links["left_row"].n_unique() == links["right_row"].n_unique() == links.height
 
 
-def test_what_was_linked_is_destroyed_with_the_key_that_opens_it(linkage: Path) -> None:
+def test_p17_what_was_linked_is_destroyed_with_the_key_that_opens_it(linkage: Path) -> None:
     kept = linkage / "copy.bundle"
     shutil.copy(linkage / "right.bundle", kept)
     assert _link(linkage).exit_code == 0
@@ -501,7 +501,7 @@ def test_what_clks_refuse_is_told_without_a_value(tmp_path: Path) -> None:
     )
 
 
-def test_nothing_but_these_commands_can_see_a_token() -> None:
+def test_p17_nothing_but_these_commands_can_see_a_token() -> None:
     """Warehouse, extracts, releases and pages do not even import what holds one, so none can become a research id."""
     package = "wellbridge.etl.identity.encoded"
     users = {
@@ -509,7 +509,7 @@ def test_nothing_but_these_commands_can_see_a_token() -> None:
         for module in modules()
         if not module.name.startswith(package) and any(name.startswith(package) for name in module.imports())
     }
-    assert users == {"wellbridge.pipelines.cli.identity_encoded"}
+    assert users == {f"wellbridge.pipelines.cli.identity_{name}" for name in ("encoded", "clks")}
 
 
 def test_a_reader_can_no_longer_change_what_a_bundle_says(made: Path) -> None:
