@@ -221,6 +221,11 @@ def _present(behind: tuple[Ints, Ints]) -> tuple[Ints, Ints]:
     return behind[0][inside], np.maximum(behind[0], behind[1])[inside]
 
 
+def presence_of(frame: pl.DataFrame, population: pl.DataFrame, names: Sequence[str]) -> Presence:
+    """Return how present the classes of a population are in a file that is coded alike, one row a person."""
+    return _presence(_behind(frame, population, names))
+
+
 def _presence(behind: tuple[Ints, Ints]) -> Presence:
     share = behind[0] / np.maximum(behind[0], behind[1])
     return Presence(float(share.min()), float(share.max()))

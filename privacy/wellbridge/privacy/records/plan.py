@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
@@ -20,6 +20,9 @@ from wellbridge.privacy.records.criteria import Sensitive
 from wellbridge.privacy.records.hierarchy import Hierarchy
 from wellbridge.privacy.records.lattice import Limits
 from wellbridge.schemas.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from wellbridge.privacy.records.presence import PresenceLimit
 
 
 class Treatment(StrEnum):
@@ -63,6 +66,7 @@ class Plan:
         k, max_suppressed, per_person, within, weights, local, limits: see ``anonymize``.
         scope: whom the codes and shifts are for.
         max_days: farthest that dates move.
+        presence: how present a class of the population may be; None: not asked.
     """
 
     quasi: Mapping[str, Hierarchy]
@@ -78,6 +82,7 @@ class Plan:
     limits: Limits | None = None
     scope: str = "file"
     max_days: int = 182
+    presence: PresenceLimit | None = None
 
     @property
     def draws(self) -> bool:
@@ -142,6 +147,11 @@ def carry_out(frame: pl.DataFrame, plan: Plan, keeper: Keeper | None = None) -> 
         max_suppressed=plan.max_suppressed, within=plan.within, sensitive=plan.sensitive,
         hierarchies=plan.hierarchies, weights=plan.weights, local=plan.local, limits=plan.limits, least_k=K_LEAST,
     )
+    if plan.presence is not None:
+        from wellbridge.privacy.records.presence import check_presence  # noqa: PLC0415 - rarely asked for
+
+        known_columns([*plan.within, *plan.quasi], plan.presence.population.columns)
+        check_presence(found, plan.presence, plan.quasi, plan.within)
     # Numbers are averaged and swapped among those who are released alone: nothing of the others stays in them.
     table = _treated(found.table, plan, keeper).select(name for name in frame.columns if name in set(plan.leaving))
     dropped = tuple(name for name in frame.columns if name not in set(plan.leaving))

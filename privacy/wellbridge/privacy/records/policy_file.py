@@ -23,6 +23,10 @@
     t = 0.3
     distance = "ordered"
 
+    [presence]                            # of no class of the population more than this share is in the file
+    population = "enrolment.csv"
+    greatest = 0.5
+
 A column of the file that has no class here is refused, and so is a setting that nothing reads.
 """
 
@@ -32,7 +36,7 @@ import difflib
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -44,8 +48,11 @@ from wellbridge.privacy.records.spread import Distance
 from wellbridge.schemas.classes import PrivacyClass
 from wellbridge.schemas.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from wellbridge.privacy.records.presence import PresenceLimit
+
 _SETTINGS: Final = ("k", "max_suppressed", "per_person", "within", "local", "max_days", "scope", "columns", "quasi",
-                    "sensitive")
+                    "sensitive", "presence")
 _NEVER: Final = frozenset({PrivacyClass.DIRECT, PrivacyClass.KEY, PrivacyClass.FREE_TEXT})
 _SHARES: Final = (0.0, 1.0)
 _CONDITIONS: Final = ("distinct", "entropy", "t", "distance")
@@ -110,8 +117,21 @@ class _Reader:
             weights={name: self._number(spec, "weight", 1.0, f"quasi.{name}", (1e-6, 1e6))
                      for name, spec in quasi.items()},
             local=self._flag(facts, "local"), scope=self._scope(facts),
-            max_days=int(self._number(facts, "max_days", 182, "", (1, 36500))),
+            max_days=int(self._number(facts, "max_days", 182, "", (1, 36500))), presence=self._presence(facts),
         )
+
+    def _presence(self, facts: Mapping[str, Any]) -> PresenceLimit | None:
+        found = self._table(facts, "presence")
+        if not found:
+            return None
+        from wellbridge.privacy.records.files import read_records  # noqa: PLC0415 - rarely asked for
+        from wellbridge.privacy.records.presence import PresenceLimit  # noqa: PLC0415
+
+        self._known(found, ("population", "greatest"), "presence")
+        if not isinstance(found.get("population"), str):
+            raise self._wrong("presence.population", "must name a file")
+        everybody = read_records(self._path.parent / found["population"]).frame
+        return PresenceLimit(everybody, self._number(found, "greatest", 0.5, "presence", _SHARES))
 
     def _scope(self, facts: Mapping[str, Any]) -> str:
         value = facts.get("scope", self._path.stem)
