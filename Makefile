@@ -48,6 +48,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python bench/tables.py
 	$(BIN)/python bench/noise.py
 	$(BIN)/python bench/identity.py
+	$(BIN)/python bench/identity_hub.py
 	$(BIN)/python bench/encoded.py
 
 # Not in the locked set: nothing that is shipped or tested by default needs it.

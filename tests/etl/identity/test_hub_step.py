@@ -191,6 +191,15 @@ def test_one_said_of_two_records_is_decided_for_the_pair_and_not_for_its_order(h
     assert hub.partition() == PERSONS
 
 
+def test_undoing_a_decision_brings_back_the_one_that_it_had_replaced(hub: SmallHub) -> None:
+    hub.decide("clinic/patient:z", "student:1", "link")
+    merged = hub.keys()
+    parted = hub.decide("clinic/patient:z", "student:1", "nonlink")
+    assert hub.keys() != merged
+    hub.undo(parted)
+    assert hub.keys() == merged
+
+
 def test_a_record_that_is_not_there_or_twice_in_a_pair_is_refused(hub: SmallHub) -> None:
     with pytest.raises(ConfigurationError, match="WB-E-015"):
         hub.decide("student:1", "student:1", "link")
