@@ -133,7 +133,7 @@ def _measure_cells(tables: MeasureTables, named: Sequence[Mapping[str, str]]) ->
 
 
 def _counted(linked: LinkedTables, store: Store, spec: CountSpec, as_of: date, asked: Practice) -> CountTable:
-    rows = student_rows(store, as_of, spec.columns)
+    rows = student_rows(store, as_of, spec.columns, spec.schools)
     table = crossed(rows, dimensions=spec.dimensions, hierarchies=spec.hierarchies)
     return add_counts(
         linked, table, spec.dimensions, "n", spec.hierarchies, zero_rule="hide" if asked.hide_zeros else "publish"
@@ -166,6 +166,7 @@ def _count_file(spec: CountSpec, table: CountTable, found: Protected, as_of: dat
     return DataFile(
         name=f"{spec.name}.csv", frame=found.table,
         facts={"kind": "counts", "title": spec.title, "count": "n", "on": as_of.isoformat(),
+               **({"schools": list(spec.schools)} if spec.schools else {}),
                "axes": [list(axis.columns) for axis in table.grid.axes]},
         dictionary=[*(_record_words(name) for name in spec.columns), _words("n", "integer", _COUNT_WORDS, "sensitive")],
         suppressed=_hidden_cells(hidden, table.columns),
@@ -206,7 +207,7 @@ def record_file(
         PrivacyError: WB-E-043 when k cannot be reached.
     """
     refused = store.frame("SELECT person_key FROM extract_refusal")  # before k is measured, not after
-    rows = student_rows(store, as_of, definition.columns).join(refused, on="person_key", how="anti")
+    rows = student_rows(store, as_of, definition.columns, definition.schools).join(refused, on="person_key", how="anti")
     quasi = _quasi(definition)
     found = anonymize(
         rows, quasi=quasi, k=k, max_suppressed=definition.max_suppressed, per_person="person_key",
