@@ -21,11 +21,11 @@ from wellbridge.privacy.tables.linked import Need
 from wellbridge.privacy.tables.moves import unproved
 from wellbridge.privacy.tables.protection import ProtectedTable
 from wellbridge.privacy.tables.released import BLANK, ReleasedAxis, ReleasedTable
-from wellbridge.privacy.tables.suppress import Effort, suppress
+from wellbridge.privacy.tables.suppress import QUICK, Effort, suppress
 from wellbridge.schemas.errors import PrivacyError
 
 ROUNDS: Final = 40
-_AT_ONCE: Final = 30  # exposures looked into in one round; hiding for some often mends the rest
+_AT_ONCE: Final = 200  # exposures looked into in one round; hiding for some often mends the rest
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def protect_after(
         earlier: what was released before, to whomever.
         name: of the new release.
         cohort: whom it counts.
-        effort: how long to look for few cells to hide.
+        effort: how long to look for few cells to hide in each round; not long without.
 
     Raises:
         PrivacyError: WB-E-042 when hiding does not help, naming the earlier releases and the dimension to drop.
@@ -175,7 +175,7 @@ def _with_hidden(
     up[at] = np.maximum(up[at], 1)
     down[at] = np.maximum(down[at], np.minimum(1, task.values[at] - task.lower[at]))
     wanted = replace(task, hidden=hidden, up=up, down=down)
-    pattern = suppress(wanted, effort)
+    pattern = suppress(wanted, effort or QUICK)
     inner = (found.grid.open_axes().ravel() > 0) & (task.values > 0)
     if len(pattern.failed) or len(unproved(wanted, pattern)) or pattern.hidden[inner].all():
         return None

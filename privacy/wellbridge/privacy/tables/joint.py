@@ -17,7 +17,7 @@ from wellbridge.privacy.tables.cohorts import Tie
 from wellbridge.privacy.tables.explain import Explainer
 from wellbridge.privacy.tables.relations import Group, bounds_of, pairs_of, related
 from wellbridge.privacy.tables.released import ReleasedTable, read_release, released, released_rows
-from wellbridge.privacy.tables.settle import settled
+from wellbridge.privacy.tables.settle import Settled, settled
 from wellbridge.privacy.tables.sums import Bools, Ints
 from wellbridge.privacy.tables.system import System
 from wellbridge.schemas.errors import PrivacyError
@@ -134,12 +134,14 @@ class Examined:
 
     Attributes:
         system: the releases as one system.
+        settled: what single sums of it give.
         hidden: cells that some release hides.
         exposures: what is given away.
         ranges: of each exposure's cell, what has to be proved of it.
     """
 
     system: System
+    settled: Settled
     hidden: int
     exposures: list[Exposure]
     ranges: dict[int, tuple[int | None, int | None]]
@@ -156,13 +158,17 @@ class Examined:
 
     def because(self, exposure: Exposure) -> Ints:
         """Return the printed cells that give an exposure away; none where only whole numbers do."""
-        original = self.system.published()
-        if not original.hidden[exposure.number]:
-            cells = np.array([exposure.number])
+        least, greatest = self.ranges[exposure.number]
+        if self.settled.published.hidden[exposure.number]:
+            self.explainer = self.explainer or Explainer(self.settled.published)
+            leant = self.explainer.because(exposure.number, least=least, greatest=greatest).tolist()
+            cells = self.settled.printed(leant)[0]
         else:
-            self.explainer = self.explainer or Explainer(original)
-            least, greatest = self.ranges[exposure.number]
-            cells = self.explainer.because(exposure.number, least=least, greatest=greatest)
+            # Among the sums that gave it, the fewest printed counts that do.
+            cells, sums = self.settled.printed([exposure.number])
+            if sums.rows:
+                few = Explainer(replace(self.system.published(), links=sums))
+                cells = few.because(exposure.number, least=least, greatest=greatest)
         return np.array([cell for cell in cells if self.system.printed_by(int(cell))], dtype=np.int64)
 
 
@@ -177,7 +183,7 @@ def examined(releases: Sequence[ReleasedTable], group: Group) -> Iterator[Examin
     yield from map(_attacked, parts or [_system(releases, pair) for pair in pairs_of(group)])
 
 
-def _system(releases: Sequence[ReleasedTable], group: Group) -> tuple[System, Published]:
+def _system(releases: Sequence[ReleasedTable], group: Group) -> tuple[System, Settled]:
     order = {number: place for place, number in enumerate(group.members)}
     mine = [releases[number] for number in group.members]
     cohorts = [[order[number] for number in cohort] for cohort in group.cohorts]
@@ -192,8 +198,9 @@ def _system(releases: Sequence[ReleasedTable], group: Group) -> tuple[System, Pu
     raise AssertionError("unreachable")
 
 
-def _attacked(found: tuple[System, Published]) -> Examined:
-    system, published = found
+def _attacked(found: tuple[System, Settled]) -> Examined:
+    system, known = found
+    published = known.published
     least = min(release.min_cell for release in system.releases)
     is_strong = any(release.is_strong for release in system.releases)
     ranges = _small_counts(system, published, least, is_strong=is_strong)
@@ -209,7 +216,9 @@ def _attacked(found: tuple[System, Published]) -> Examined:
         if cell in ranges
     }
     exposures = []
-    for cell, (low, high) in ranges.items():
+    # Those that few sums give come first: they are the easiest to follow.
+    easy = np.where(published.hidden, np.iinfo(np.int64).max, known.step)
+    for cell, (low, high) in sorted(ranges.items(), key=lambda found: (easy[found[0]], found[0])):
         block = block_of.get(cell)
         cohorts = [system.cohorts[at][0] for at in block.about] if block else system.holders(cell)[:1]
         about = tuple(system.releases[at].cohort.name or system.releases[at].name for at in cohorts)
@@ -222,7 +231,7 @@ def _attacked(found: tuple[System, Published]) -> Examined:
                 number=cell,
             )
         )
-    return Examined(system, int(system.hidden_by_some.sum()), exposures, ranges)
+    return Examined(system, known, int(system.hidden_by_some.sum()), exposures, ranges)
 
 
 Found = dict[int, tuple[int | None, int | None]]
