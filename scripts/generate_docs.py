@@ -150,8 +150,8 @@ def _states() -> str:
         "## States\n\nA site names one: `profile = \"DE\"` in `policy/rules.toml`. Then the least n shown (N-01), the "
         "ranges of shares (N-02), *percentages only* (N-03) and what becomes of nobody (N-05; not known counts as "
         "hidden) hold in its extracts of tables and on the lead's page, each where it is stricter than book, agreement "
-        "and extract; the page prints the symbol, files keep the blank. *Also hidden* is data: what else is hidden is "
-        "found by attack, whatever the state says. Accountability is not computed here.\n\n"
+        "and extract; the page prints the symbol unless it says a bound, files keep the blank. *Also hidden* is data: "
+        "what else is hidden is found by attack, whatever the state says. Accountability is not computed here.\n\n"
         + table(("State", "Name", "Least n shown", "Least n for accountability", "Nobody", "Also hidden", "Ranges",
                  "Percentages only", "Symbol", "Source", "Not verified"), states)
         + "\n## Ranges of percentages\n\n"

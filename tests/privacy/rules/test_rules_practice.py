@@ -175,6 +175,11 @@ def test_the_page_shows_ranges_no_counts_and_the_state_s_symbol(district: Store)
     page = render_site_report(build_report(district, district="D", as_of=AS_OF, asked=style))
     assert "≥" not in plain
     assert "–19 %" in page or "–29 %" in page or "≤" in page or "≥" in page
-    assert "N&lt;10" in page or "N<10" in page
+    assert "N&lt;10" not in page  # it would be untrue of what is hidden for others' sake
     assert '<td class="out"></td>' in page
     assert "Shares are given as ranges. The counts behind them are left out." in page
+    marked = render_site_report(
+        build_report(district, district="D", as_of=AS_OF, asked=practice(asked('profile = "DC"')))
+    )
+    assert '<td class="hidden">DS</td>' in marked
+    assert "A hidden number reads DS." in marked

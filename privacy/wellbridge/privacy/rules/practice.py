@@ -51,8 +51,10 @@ def practice(book: Book) -> Practice:
     """Return what a book of rules asks of published tables."""
     named = book.limit("bands")
     state = profiles().get(book.profile)
+    # "N<10" would be untrue of a number that is hidden for others' sake, and which those are is not told.
+    says_a_bound = state is not None and any(letter.isdigit() for letter in state.symbol)
     return Practice(
         book.number("min_cell"), bool(book.limit("hide_zeros")), bool(book.limit("percent_only")),
         tuple(all_bands()[name] for name in sorted(named if isinstance(named, frozenset) else ())),
-        state.symbol if state else "",
+        "" if state is None or says_a_bound else state.symbol,
     )
