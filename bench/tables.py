@@ -60,7 +60,7 @@ def protect(file: Path, need: str, folder: Path) -> dict[str, Any]:
     """Protect a table and verify it twice, once with the auditor's certificate; return what was said and its cost."""
     name = file.name.partition(".")[0]
     by = [part for one in BY[name] for part in ("--by", one)]
-    seal = ["--sealed", str(folder / "sealed"), "--key", str(folder / "key")]
+    seal = ["--sealed", str(folder / "sealed"), "--seal-key", str(folder / "key")]
     out = folder / "out"
     program = [sys.executable, "-m", "wellbridge", "privacy"]
     cost = measured("protect", 0, [*program, "protect", str(file), *by, "--count", "freq", "--min-cell", "10", "--need",
