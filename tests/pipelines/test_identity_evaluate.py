@@ -136,6 +136,18 @@ def test_csv_with_other_headers_is_read_like_parquet(district: Path, tmp_path: P
     }
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
+def test_accents_survive_the_encoding_of_a_sheet(encoding: str, tmp_path: Path) -> None:
+    names = ["José,Núñez", "Zoë,Peña", "Inés,Güell"]
+    for side, form in (("left", "utf-8"), ("right", encoding)):
+        lines = [
+            "first_name,last_name,birth_date,zip",
+            *(f"{name},2014-01-0{n + 1},97201" for n, name in enumerate(names)),
+        ]
+        (tmp_path / f"{side}.csv").write_bytes("\n".join(lines).encode(form))
+    assert evaluated(tmp_path / "left.csv", tmp_path / "right.csv")["links_by_tier"] == {"rule": 3}
+
+
 def test_a_name_in_one_column_costs_little(tmp_path: Path) -> None:
     write_pairs(tmp_path, children=5_000, seed=SEED, one_name_column=True)
     found = evaluated(tmp_path / "left.parquet", tmp_path / "right.parquet", "--truth", "pid")

@@ -41,12 +41,14 @@ def read_table(path: Path) -> pl.DataFrame:
     """
     is_parquet = path.suffix.lower() == ".parquet"
     frame: pl.DataFrame | None = None
-    with suppress(OSError, pl.exceptions.PolarsError):
-        frame = (
-            pl.read_parquet(path)
-            if is_parquet
-            else pl.read_csv(path, infer_schema=False, encoding="utf8-lossy")
-        )
+    for encoding in ("utf8", "cp1252", "latin-1"):  # a sheet saved as ANSI keeps its accents
+        with suppress(OSError, UnicodeError, pl.exceptions.PolarsError):
+            frame = (
+                pl.read_parquet(path)
+                if is_parquet
+                else pl.read_csv(path, infer_schema=False, encoding=encoding)
+            )
+            break
     if frame is None:
         raise SourceError("WB-E-023", "The file of records cannot be read.", f"file {path.name}")
     if is_parquet:
