@@ -17,6 +17,7 @@ from wellbridge.etl.identity.decide import SCORED, Limits, Source
 from wellbridge.etl.identity.matching import prepared
 from wellbridge.etl.identity.model import Model, shipped
 from wellbridge.etl.identity.standard import STANDARD_VERSION
+from wellbridge.etl.identity.statements import statement
 
 # Odds (bits) below which a pair is neither asked about nor anybody's rival; it is not kept. Sources only grow, so a
 # pair that is hopeless at their sizes today is hopeless for good.
@@ -66,12 +67,17 @@ def blocking_keys(records: pl.DataFrame) -> pl.DataFrame:
 
 
 def _keys_sql(rule: Sequence[str], number: int) -> str:
-    keys = ", ".join(f"{KEYS.get(name, name)} AS k{place}" for place, name in enumerate(rule))
-    whole = " AND ".join(f"k{place} IS NOT NULL" for place in range(len(rule)))
-    parts = ", ".join(f"k{place}" for place in range(len(rule)))
-    return (
-        f"SELECT record_id, concat_ws('|', {number}, {parts}) AS key "
-        f"FROM (SELECT record_id, {keys} FROM record) WHERE {whole}"
+    places = range(len(rule))
+    parts = {
+        "number": str(number),
+        "keys": ", ".join(f"{KEYS.get(name, name)} AS k{place}" for place, name in enumerate(rule)),
+        "whole": " AND ".join(f"k{place} IS NOT NULL" for place in places),
+        "texts": ", ".join(f"k{place}" for place in places),
+    }
+    return statement(
+        "SELECT record_id, concat_ws('|', $number, $texts) AS key FROM (SELECT record_id, $keys FROM record) "
+        "WHERE $whole",
+        **parts,
     )
 
 
