@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privacy.tables.release_histories import KINDS, Cell, History, around_a_ring, history, judged
+from wellbridge.privacy.tables.cohorts import UNSAID, Cohort
 from wellbridge.privacy.tables.crosses import crosses
 from wellbridge.privacy.tables.joint import Exposure, attack_together
+from wellbridge.privacy.tables.released import ReleasedAxis, ReleasedTable
+from wellbridge.schemas.errors import PrivacyError
 
 HISTORIES = 50
 
@@ -88,3 +91,17 @@ def test_crosses_stay_apart_where_they_can() -> None:
     assert sorted(cross.dimensions for cross in crosses(tree)) == [(0, 1), (1, 2), (3,)]
     ring = [frozenset({0, 1}), frozenset({1, 2}), frozenset({0, 2})]
     assert [cross.dimensions for cross in crosses(ring)] == [(0, 1, 2)]
+
+
+def alike(name: str, counts: list[int], cohort: Cohort) -> ReleasedTable:
+    axis = ReleasedAxis(("race",), (("a",), ("b",), ("c",), ("all",)), np.array([3, 3, 3, -1]))
+    return ReleasedTable(name, (axis,), np.array(counts), 10, is_strong=True, cohort=cohort)
+
+
+def test_a_guess_that_cannot_be_is_dropped_and_a_claim_that_cannot_be_is_refused() -> None:
+    # Every printed count grew, but what is hidden would have shrunk.
+    before, after = [-1, -1, 20, 100], [-1, -1, 60, 110]
+    assert attack_together([alike("one", before, UNSAID), alike("two", after, UNSAID)]).exposures == ()
+    said = [alike("one", before, Cohort("a", "p", within=("b",))), alike("two", after, Cohort("b", "p"))]
+    with pytest.raises(PrivacyError, match="WB-E-046"):
+        attack_together(said)

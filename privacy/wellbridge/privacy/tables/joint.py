@@ -15,7 +15,7 @@ from wellbridge.privacy.tables.attacker import Published, attack
 from wellbridge.privacy.tables.audit import audit
 from wellbridge.privacy.tables.cohorts import Tie
 from wellbridge.privacy.tables.explain import Explainer
-from wellbridge.privacy.tables.relations import Group, bounds_of, pairs_of, related
+from wellbridge.privacy.tables.relations import Group, bounds_of, pairs_of, related, singles_of
 from wellbridge.privacy.tables.released import ReleasedTable, read_release, released, released_rows
 from wellbridge.privacy.tables.settle import Settled, settled
 from wellbridge.privacy.tables.sums import Bools, Ints
@@ -173,33 +173,41 @@ class Examined:
 
 
 def examined(releases: Sequence[ReleasedTable], group: Group) -> Iterator[Examined]:
-    """Attack the releases of a group; two cohorts at a time where all are too many."""
+    """Attack the releases of a group; two cohorts at a time where all are too many.
+
+    Where releases do not say whom they count, and what was guessed of them cannot be, each cohort is attacked alone.
+    """
+    found, failed = [], ""
     try:
-        parts = [_system(releases, group)]
+        found = [_examined(releases, group)]
     except PrivacyError as error:
-        if error.code != "WB-E-042" or len(group.cohorts) <= 2:
+        is_guessed = any(not releases[number].cohort.is_said for number in group.members)
+        if len(group.cohorts) == 1 or (error.code == "WB-E-046" and not is_guessed):
             raise
-        parts = []
-    yield from map(_attacked, parts or [_system(releases, pair) for pair in pairs_of(group)])
+        failed = error.code
+    if failed:
+        smaller = pairs_of(group) if failed == "WB-E-042" else singles_of(group)
+        found = [_examined(releases, part) for part in smaller]
+    yield from found
 
 
-def _system(releases: Sequence[ReleasedTable], group: Group) -> tuple[System, Settled]:
+def _examined(releases: Sequence[ReleasedTable], group: Group) -> Examined:
     order = {number: place for place, number in enumerate(group.members)}
     mine = [releases[number] for number in group.members]
     cohorts = [[order[number] for number in cohort] for cohort in group.cohorts]
     differs, unions = bounds_of(mine, cohorts)
     for is_few in (True, False):
-        system = System(mine, cohorts, group.ties, differs=differs, unions=unions, is_few=is_few)
         try:
-            return system, settled(system.published())
-        except PrivacyError:
-            if not is_few or Tie.RESTATED not in group.ties.values():
+            system = System(mine, cohorts, group.ties, differs=differs, unions=unions, is_few=is_few)
+            return _attacked(system, settled(system.published()))
+        except PrivacyError as error:
+            # More was corrected than a reader would take for likely.
+            if error.code != "WB-E-046" or not is_few or Tie.RESTATED not in group.ties.values():
                 raise
     raise AssertionError("unreachable")
 
 
-def _attacked(found: tuple[System, Settled]) -> Examined:
-    system, known = found
+def _attacked(system: System, known: Settled) -> Examined:
     published = known.published
     least = min(release.min_cell for release in system.releases)
     is_strong = any(release.is_strong for release in system.releases)

@@ -177,6 +177,12 @@ def pairs_of(group: Group) -> Iterator[Group]:
             yield Group((*cohorts[0], *cohorts[1]), cohorts, {(0, 1): found})
 
 
+def singles_of(group: Group) -> Iterator[Group]:
+    """Yield each cohort of a group alone."""
+    for cohort in group.cohorts:
+        yield Group(cohort, (cohort,), {})
+
+
 def bounds_of(
     releases: Sequence[ReleasedTable], cohorts: Sequence[Sequence[int]]
 ) -> tuple[dict[tuple[int, int], int], dict[int, list[int]]]:
