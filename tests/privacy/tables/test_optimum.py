@@ -129,3 +129,10 @@ def test_the_same_of_larger_tables():
     best, exact, quick = ratios([seed for seed in range(250) if not is_small(seed)])
     assert best <= exact <= 1.02 * best
     assert best <= quick <= 1.06 * best
+
+
+@pytest.mark.parametrize(("seed", "best"), [(55, 19), (175, 26)])
+def test_the_optimum_is_found_where_a_proposal_moves_in_fractions_alone(seed: int, best: int):
+    found = sample(seed).protected(EXACT)
+    assert found is not None
+    assert (found.secondary, found.found.is_optimal) == (best, True)

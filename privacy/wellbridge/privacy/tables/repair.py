@@ -90,6 +90,28 @@ class Repairer:
                 return cut
         return None
 
+    def no_good(self, hidden: Bools, unit: int, *, rising: bool) -> Cut | None:
+        """Return that something outside the pattern must be hidden; None where it is not proved.
+
+        This holds where a unit can move as it must in fractions alone: no sum says why, but what a pattern cannot do in
+        whole numbers no part of it can.
+        """
+        need, numbers = self._need(unit, rising=rising), np.flatnonzero(hidden)
+        if len(numbers) > EFFORTS[-1].reach:  # whole numbers of so many may be searched for hours
+            return None
+        matrix = chosen_rows(self._columns, numbers)[0]
+        rise = np.minimum(self._units.rise[numbers], UNBOUNDED).astype(np.float64)
+        fall = np.minimum(self._units.fall[numbers], UNBOUNDED).astype(np.float64)
+        place = int(np.searchsorted(numbers, unit))
+        (rise if rising else fall)[place] = need
+        cost = np.zeros(len(numbers))
+        cost[place] = -1.0 if rising else 1.0
+        nothing = np.zeros(matrix.shape[0])
+        best = Program(matrix, nothing, nothing, -fall, rise, cost, presolve=True).solve_whole()
+        free = np.flatnonzero(~hidden)
+        is_proved = best is not None and best.is_optimal and -best.objective < need - WHOLE
+        return Cut(free, np.ones(len(free))) if is_proved and len(free) else None
+
     def _ever_more(self, hidden: Bools, unit: int) -> Iterator[Ints]:
         for near_hidden, near_any in _REACH:
             units = np.union1d(self._near(unit, near_hidden, hidden), self._near(unit, near_any, None))

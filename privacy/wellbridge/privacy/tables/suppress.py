@@ -9,6 +9,7 @@ protected that is not proved.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -111,6 +112,8 @@ class _Search:
         cuts = [cut for cut in reasons if cut is not None]
         if not cuts:
             self.repairer.prove(self.proof, self.hidden, efforts=EFFORTS[2:])
+            whole = (self.repairer.no_good(self.hidden, unit, rising=rising) for unit, rising in self._bare())
+            cuts = list(islice((cut for cut in whole if cut is not None), 1))  # each says the same
         return cuts
 
     def _bare(self) -> list[tuple[int, bool]]:
