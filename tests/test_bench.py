@@ -42,3 +42,13 @@ def test_the_tables_benchmark_meets_its_targets_on_the_small_tables() -> None:
     program = [sys.executable, str(REPO / "bench" / "tables.py"), "--only", "T1,T2"]
     done = subprocess.run(program, check=True, capture_output=True, text=True)
     assert done.stdout.count("all met") == 4
+
+
+@pytest.mark.slow
+def test_the_linking_benchmark_measures_ours_beside_splink_s_plain_model() -> None:
+    program = [sys.executable, str(REPO / "bench" / "identity.py"), "--children", str(ROWS)]
+    done = subprocess.run(program, check=True, capture_output=True, text=True)
+    lines = [line for line in done.stdout.splitlines() if "precision" in line]
+    assert [line.split()[0] for line in lines] == ["ours", "Splink's", "the"]
+    siblings = [int(line.split("siblings")[1].split()[0].replace(",", "")) for line in lines]
+    assert siblings[0] <= 1 < siblings[1]

@@ -147,6 +147,31 @@ def test_two_records_of_one_source_that_claim_one_child_are_asked_about() -> Non
     assert pairs.select("outcome", "reason").rows() == [("review", "source_not_unique")] * 2
 
 
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ({"first_name": "Jimena", "last_name": "Ortega"}, "link"),  # the surname alone differs
+        ({"first_name": "Rodrigo", "last_name": "Ortega", "birth_date": "2012-01-30"}, "none"),
+        ({"first_name": "Jimena", "last_name": "Ortega", "birth_date": "2012-01-30"}, "none"),
+    ],
+    ids=str,
+)
+def test_a_number_of_the_district_links_with_two_signs_more(
+    other: dict[str, str | None], expected: str
+) -> None:
+    """Two systems that count from 1 share every number, and with it no child."""
+    elsewhere = {"address": "4 Elm Ct", "phone": None, "zip_code": "97299"}
+    left, right = (
+        _among(frame).with_columns(
+            student_number=pl.when(pl.col("record_id").is_in(["a0", "b0"])).then(pl.lit("17"))
+        )
+        for frame in (records("a", {}), records("b", {**elsewhere, **other}))
+    )
+    found = match(left, right, shipped()).decided
+    outcomes = dict(found.filter(pl.col("record_a") == "a0").select("record_b", "outcome").iter_rows())
+    assert outcomes.get("b0", "none") == expected
+
+
 def test_an_empty_file_links_nothing() -> None:
     assert match(records("a"), records("b", {}), shipped()).decided.is_empty()
     assert match_within(records("a"), shipped()).decided.is_empty()

@@ -174,9 +174,9 @@ RULES: Final = (
     "(first_name_l = first_name_r AND last_compact_l = last_compact_r AND birth_date_l = birth_date_r"
     " AND (sex_l = sex_r) IS NOT FALSE"
     " AND (zip_code_l = zip_code_r OR phone_l = phone_r OR address_key_l = address_key_r))"
-    # The district's own number, and something that says it was not mistyped.
-    " OR (student_number_l = student_number_r"
-    " AND (birth_date_l = birth_date_r OR first_name_l = first_name_r))"
+    # The district's own number, and two things more: numbers of two systems are often the same by chance.
+    " OR (student_number_l = student_number_r AND (birth_date_l = birth_date_r)::INT"
+    " + (first_name_l = first_name_r)::INT + (last_compact_l = last_compact_r)::INT >= 2)"
 )
 
 _KNOWN: Final = {one.name: one for one in (FIRST_NAME, BIRTH_DATE, SEX, HOME)}

@@ -179,9 +179,6 @@ def nickname_roots(first_parts: pl.Series) -> pl.Series:
     """Return the full names that each first name may stand for; the name itself where none is known."""
 
     def rule(distinct: pl.Series) -> pl.Series:
-        known = nicknames()
-        return pl.Series(
-            [None if n is None else list(known.get(n, (n,))) for n in distinct], dtype=pl.List(pl.String)
-        )
+        return distinct.replace({name: " ".join(full) for name, full in nicknames().items()}).str.split(" ")
 
     return per_value(first_parts, rule)
