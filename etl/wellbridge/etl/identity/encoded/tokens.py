@@ -62,12 +62,12 @@ def block_tokens(standard: pl.DataFrame, key_of: Callable[[str], bytes]) -> NDAr
         standard: ``standard.STANDARD``.
         key_of: the key of a field; a block's is that of "token/" and its name.
     """
-    pieces = _pieces()
+    pieces = standard.select(piece.alias(name) for name, piece in _pieces().items())
+    texts = pieces.select(
+        pl.concat_str(made_of, separator="|").alias(name) for name, made_of in BLOCKS.items()
+    )
     out = np.zeros((standard.height, len(BLOCKS)), np.uint64)
-    for place, (name, made_of) in enumerate(BLOCKS.items()):
-        texts = standard.select(
-            pl.concat_str([pieces[piece] for piece in made_of], separator="|")
-        ).to_series()
-        known = texts.is_not_null()
-        out[known.to_numpy(), place] = np.maximum(macs(texts.drop_nulls(), key_of(f"token/{name}")), 1)
+    for place, text in enumerate(texts):
+        known = text.is_not_null().to_numpy()
+        out[known, place] = np.maximum(macs(text.drop_nulls(), key_of(f"token/{text.name}")), 1)
     return out
