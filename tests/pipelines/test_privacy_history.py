@@ -174,6 +174,93 @@ def test_a_cohort_that_is_not_understood_is_refused_before_anything_is_written(
     assert not (tmp_path / "table").exists()
 
 
+def test_whom_a_table_counts_is_said_in_its_certificate_and_cannot_be_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows(7).write_csv(tmp_path / "t.csv")
+    (tmp_path / "whom.toml").write_text(YEAR)
+    sealed = ("--sealed", tmp_path / "sealed", "--seal-key", tmp_path / "sealing")
+    named = ("--count", "n", "--by", "school", "--by", "grade", "--by", "race")
+    said = ("--cohort", tmp_path / "whom.toml")
+    run(
+        "privacy",
+        "protect",
+        tmp_path / "t.csv",
+        *named,
+        *said,
+        *sealed,
+        "--sign",
+        tmp_path / "key",
+        "--out",
+        tmp_path / "out",
+        capsys=capsys,
+    )
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "table.csv",
+        "certificate.json",
+        "certificate.json.sig",
+    }
+    checks = (["--key", tmp_path / "key.pub"], list(sealed), [])
+    for words in checks:
+        assert run("privacy", "verify", tmp_path / "out", *words, capsys=capsys)[0] == 0
+    certificate = tmp_path / "out" / "certificate.json"
+    text = certificate.read_text()
+    certificate.write_text(text.replace('"population": "served"', '"population": "others"'))
+    assert certificate.read_text() != text
+    for words in checks:
+        assert run("privacy", "verify", tmp_path / "out", *words, capsys=capsys)[0] == 18
+    (
+        tmp_path / "out" / "certificate.json.sig"
+    ).unlink()  # whoever has no key to compare with still has the sealed one
+    assert [run("privacy", "verify", tmp_path / "out", *words, capsys=capsys)[0] for words in checks] == [
+        18,
+        18,
+        0,
+    ]
+
+
+def test_certify_says_whom_a_table_counts_that_was_protected_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    year = rows(1)
+    years = with_more(year.with_columns(pl.col("n") + 40), 5, -36)
+    for name, frame, whom in (("year", year, YEAR), ("years", years, YEARS)):
+        protect(tmp_path, frame, f"{name}-made", capsys=capsys)
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "table.csv").write_bytes((tmp_path / f"{name}-made" / "table.csv").read_bytes())
+        (tmp_path / f"{name}.toml").write_text(whom)
+        code, _, _ = run(
+            "privacy",
+            "certify",
+            tmp_path / name,
+            "--count",
+            "n",
+            "--by",
+            "school",
+            "--by",
+            "grade",
+            "--by",
+            "race",
+            "--cohort",
+            tmp_path / f"{name}.toml",
+            capsys=capsys,
+        )
+        assert code == 0
+    folders = [tmp_path / name / "certified" for name in ("year", "years")]
+    code, told, _ = run("privacy", "attack", *folders, capsys=capsys)
+    assert (code, told["tables"]["differences"]) == (18, 1)
+
+
+def test_a_cohort_in_a_certificate_that_is_not_understood_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    protect(tmp_path, rows(1), "year", YEAR, capsys=capsys)
+    certificate = tmp_path / "year" / "certificate.json"
+    certificate.write_text(certificate.read_text().replace('"population"', '"people"'))
+    code, told, _ = run("privacy", "attack", tmp_path / "year", capsys=capsys)
+    assert (code, told["errors"][0]["code"]) == (10, "WB-E-011")
+
+
 def test_releases_said_to_count_the_same_children_that_contradict_each_other_are_taken_for_corrections(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

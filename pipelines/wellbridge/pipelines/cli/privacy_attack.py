@@ -25,7 +25,7 @@ def attack_command(paths: tuple[Path, ...], zeros_known: bool, as_json: bool) ->
 
     A PATH is a release of `privacy protect`, or rates published as ranges: a CSV, or a folder of such. Numbers of
     cells are told, and which printed counts give some of them away; never a value. Whom a release counts is said in
-    its cohort.json (`privacy protect --cohort`); else it is guessed from what is printed.
+    its certificate (`privacy protect --cohort`); else it is guessed from what is printed.
     """
     started = time.process_time()
     releases = [path for path in paths if (path / _CERTIFICATE).is_file()]
@@ -109,18 +109,21 @@ def _cell(cell: dict[str, str]) -> str:
 @click.option("--min-cell", type=int, default=10, show_default=True, help="Smallest count that may be shown.")
 @click.option("--need", type=click.Choice(["weak", "strong"]), default="strong", show_default=True,
               help="How open a hidden count must be.")
+@click.option("--cohort", type=_PATH, metavar="TOML", help="Whom the table counts; its certificate says it.")
 @click.option("--sign", type=_PATH, metavar="KEYFILE",
               help="Sign the certificate; KEYFILE and KEYFILE.pub are made where there are none.")
 @json_option
 @command
 def certify_command(
-    folder: Path, by: tuple[str, ...], count: str | None, min_cell: int, need: str, sign: Path | None, as_json: bool
+    folder: Path, by: tuple[str, ...], count: str | None, min_cell: int, need: str, cohort: Path | None,
+    sign: Path | None, as_json: bool,
 ) -> Exit:
     """Attack a table that was protected elsewhere, and certify it.
 
     It is DIR/table.csv; exit 14 when it gives a small count away. The certificate is made from the published table
     alone, so it tells nothing that the table does not.
     """
+    from wellbridge.pipelines.cli.privacy_tables import read_cohort
     from wellbridge.privacy.signing import signing_key
     from wellbridge.privacy.tables.certificate import TABLE, attacked, write_release
     from wellbridge.privacy.tables.linked import Need
@@ -131,7 +134,7 @@ def certify_command(
     if (folder / _CERTIFICATE).exists():
         raise ConfigurationError("WB-E-011", "The table has a certificate already.", f"folder {folder.name}",
                                  todo="wellbridge privacy verify DIR")
-    dimensions = [Dimension.read(text) for text in by]
+    dimensions, whom = [Dimension.read(text) for text in by], read_cohort(cohort)
     started = time.process_time()
     found = as_published(
         read_table(folder / TABLE, dimensions, count), by=dimensions, count=count, min_cell=min_cell, need=Need(need)
@@ -145,7 +148,9 @@ def certify_command(
             "WB-E-042", f"{facts['given_away']} hidden cell(s) can be worked out, and {facts['narrowed']} are "
             "certainly small.", f"folder {folder.name}",
         )
-    write_release(found, folder / "certified", signer=None if sign is None else signing_key(sign))
+    write_release(
+        found, folder / "certified", cohort=whom, signer=None if sign is None else signing_key(sign)
+    )
     facts |= {"out": str(folder / "certified"), "cpu_s": round(time.process_time() - started, 3)}
     if as_json:
         show_json(document(Exit.DONE, **facts))

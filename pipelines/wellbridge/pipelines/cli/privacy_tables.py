@@ -37,7 +37,7 @@ _SETTINGS: Final = ("count", "by", "min_cell", "need")
 @click.option("--out", type=_FILE, required=True, help="The folder of the release: the table and its certificate.")
 @click.option("--after", multiple=True, type=_FILE, metavar="DIR",
               help="An earlier release, to whomever: more is hidden, or all refused, where both give a count away.")
-@click.option("--cohort", type=_FILE, metavar="TOML", help="Whom the table counts, written beside it as cohort.json.")
+@click.option("--cohort", type=_FILE, metavar="TOML", help="Whom the table counts; its certificate says it.")
 @click.option("--sealed", type=_FILE, help="Also write the auditor's certificate, sealed; not into the release.")
 @click.option("--seal-key", "--key", "key", type=_FILE, help="The key that seals it; made where there is none.")
 @click.option("--sign", type=_FILE, metavar="KEYFILE",
@@ -69,7 +69,7 @@ def protect_command(
     from wellbridge.privacy.tables.further import protect_after
     from wellbridge.privacy.tables.linked import Need
     from wellbridge.privacy.tables.protection import Dimension, protect, read_table
-    from wellbridge.privacy.tables.released import read_release, write_cohort
+    from wellbridge.privacy.tables.released import read_release
     from wellbridge.privacy.tables.suppress import EXACT, QUICK
 
     if (sealed is None) != (key is None):
@@ -83,7 +83,7 @@ def protect_command(
     check_places(out, sealed, key)
     signer = None if sign is None else signing_key(sign)
     by = [Dimension.read(text) for text in wanted["by"]]
-    whom = _cohort(cohort)
+    whom = read_cohort(cohort)
     started = time.process_time()
     rows = read_table(file, by, wanted["count"])
     alone = protect(
@@ -95,8 +95,7 @@ def protect_command(
     earlier = [read_release(folder) for folder in after]
     found = protect_after(alone, earlier, name=out.name, cohort=whom) if earlier else alone
     cpu_s = time.process_time() - started
-    certificate = write_release(found, out, signer=signer)
-    write_cohort(whom, out)
+    certificate = write_release(found, out, cohort=whom, signer=signer)
     if sealed is not None and key is not None:
         write_sealed(sealed_certificate(found, certificate), sealed, key)
     facts = {
@@ -113,7 +112,12 @@ def protect_command(
     return Exit.DONE
 
 
-def _cohort(path: Path | None) -> Cohort:
+def read_cohort(path: Path | None) -> Cohort:
+    """Return the cohort of ``--cohort``; nothing is said without.
+
+    Raises:
+        ConfigurationError: WB-E-011 when it is not understood.
+    """
     from wellbridge.pipelines.site import read_toml
     from wellbridge.privacy.tables.cohorts import UNSAID, cohort_of
 

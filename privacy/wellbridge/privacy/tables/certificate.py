@@ -27,6 +27,7 @@ from wellbridge.privacy.seal import Sealer, new_key, private_file, private_folde
 from wellbridge.privacy.signing import Signer
 from wellbridge.privacy.tables.attacker import Published
 from wellbridge.privacy.tables.audit import Audit, audit
+from wellbridge.privacy.tables.cohorts import UNSAID, Cohort
 from wellbridge.privacy.tables.joint import ReleasedTable, attack_together, released
 from wellbridge.privacy.tables.linked import Need
 from wellbridge.privacy.tables.margins import Axis
@@ -53,11 +54,15 @@ def attacked(found: ProtectedTable) -> Audit:
     return audit(published, min_cell=found.min_cell, is_strong=found.need is Need.STRONG)
 
 
-def public_certificate(found: ProtectedTable, content: bytes, seen: Audit) -> dict[str, Any]:
-    """Return the certificate that goes with the release."""
+def public_certificate(
+    found: ProtectedTable, content: bytes, seen: Audit, cohort: Cohort = UNSAID
+) -> dict[str, Any]:
+    """Return the certificate that goes with the release; it says whom the table counts, where that is said."""
+    whom = cohort.as_dict()
     return {
         "format": FORMAT, "file": TABLE, "sha256": hashlib.sha256(content).hexdigest(), "count": found.count,
         "min_cell": found.min_cell, "need": str(found.need), "axes": [axis_as_json(axis) for axis in found.grid.axes],
+        **({"cohort": whom} if whom else {}),
         **({"blank_least": found.blank_least} if found.blank_least else {}),
         **({"hides_zeros": True} if found.hides_zeros else {}),
         **proof_of(seen, found.min_cell, found.need),
@@ -139,7 +144,8 @@ def check_places(folder: Path, sealed: Path | None, key: Path | None) -> None:
 
 
 def write_release(
-    found: ProtectedTable, folder: Path, *, earlier: Sequence[ReleasedTable] = (), signer: Signer | None = None
+    found: ProtectedTable, folder: Path, *, cohort: Cohort = UNSAID, earlier: Sequence[ReleasedTable] = (),
+    signer: Signer | None = None,
 ) -> dict[str, Any]:
     """Attack a protected table, write it with its public certificate, and check what was written.
 
@@ -148,6 +154,7 @@ def write_release(
     Args:
         found: the protected table.
         folder: the release's folder.
+        cohort: whom it counts; part of the certificate.
         earlier: what was released before, to whomever; attacked together with this one.
         signer: signs the certificate; unsigned without.
 
@@ -162,7 +169,7 @@ def write_release(
     seen = attacked(found)
     if len(seen.given_away) + len(seen.narrowed):
         raise PrivacyError("WB-E-042", "The attack on the protected table found a cell that is not protected.")
-    public = public_certificate(found, content, seen)
+    public = public_certificate(found, content, seen, cohort)
     if earlier:
         _check_together([*earlier, released(folder.name, public, content)])
     publish(folder, {TABLE: content, NAME: certificate_bytes(public)}, verify, signer)

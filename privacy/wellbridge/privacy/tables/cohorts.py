@@ -9,12 +9,10 @@ disclosure control, on linked tables and repeated publication.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Final
 
 from wellbridge.schemas.errors import ConfigurationError
@@ -94,20 +92,6 @@ class Cohort:
 
 
 UNSAID: Final = Cohort()
-
-
-def read_cohort(path: Path) -> Cohort:
-    """Read the cohort that lies beside a release.
-
-    Raises:
-        ConfigurationError: WB-E-011 when it is not understood.
-    """
-    facts: Any = None
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        facts = None
-    return cohort_of(facts, f"{path.parent.name} · {path.name}")
 
 
 def cohort_of(facts: Any, where: str) -> Cohort:

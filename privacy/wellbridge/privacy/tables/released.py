@@ -5,21 +5,19 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
-from wellbridge.privacy.seal import private_file
-from wellbridge.privacy.tables.cohorts import UNSAID, Cohort, read_cohort
+from wellbridge.privacy.tables.cohorts import UNSAID, Cohort, cohort_of
 from wellbridge.privacy.tables.margins import ALL
 from wellbridge.privacy.tables.sums import UNBOUNDED, Bools, Ints
 from wellbridge.privacy.tables.verifier import FORMAT
 from wellbridge.schemas.errors import SourceError
 
-COHORT: Final = "cohort.json"  # beside a released table: whom it counts
 BLANK: Final = -1
 _LOST: Final = -2
 
@@ -108,7 +106,7 @@ def named(axes: Sequence[ReleasedAxis], nodes: Sequence[int]) -> dict[str, str]:
 
 
 def read_release(folder: Path) -> ReleasedTable:
-    """Read a release of ``privacy protect``, and whom it counts where that is said beside it.
+    """Read a release of ``privacy protect``, and whom it counts where its certificate says that.
 
     Raises:
         SourceError: WB-E-023 when there is none that can be read.
@@ -124,24 +122,12 @@ def read_release(folder: Path) -> ReleasedTable:
         found = None
     if found is None:
         raise SourceError("WB-E-023", "A release cannot be read.", f"folder {folder.name}")
-    if (folder / COHORT).is_file():
-        return replace(found, cohort=read_cohort(folder / COHORT))
     return found
 
 
-def write_cohort(cohort: Cohort, folder: Path) -> None:
-    """Say beside a released table whom it counts; where nothing is said, nothing is written."""
-    if cohort.is_said or cohort.where:
-        with private_file(folder / COHORT) as file:
-            file.write(json.dumps(cohort.as_dict()).encode())
-
-
-def released(
-    name: str, certificate: Mapping[str, Any], content: bytes, cohort: Cohort = UNSAID
-) -> ReleasedTable:
+def released(name: str, certificate: Mapping[str, Any], content: bytes) -> ReleasedTable:
     """Return a release that is about to be written."""
-    lines = content.decode("utf-8").split("\n")[1:-1]
-    return replace(_released(name, certificate, lines), cohort=cohort)
+    return _released(name, certificate, content.decode("utf-8").split("\n")[1:-1])
 
 
 def _released(name: str, certificate: Mapping[str, Any], lines: list[str]) -> ReleasedTable:
@@ -164,6 +150,7 @@ def _released(name: str, certificate: Mapping[str, Any], lines: list[str]) -> Re
         int(certificate["min_cell"]),
         certificate["need"] == "strong",
         int(certificate.get("blank_least", 0)),
+        cohort_of(certificate.get("cohort", {}), f"{name} · certificate.json · cohort"),
         hides_zeros=bool(certificate.get("hides_zeros", False)),
     )
 
@@ -310,7 +297,6 @@ def fixed_node(release: ReleasedTable, axis: ReleasedAxis) -> int:
 
 __all__ = [
     "BLANK",
-    "COHORT",
     "Bounds",
     "Label",
     "ReleasedAxis",
@@ -323,5 +309,4 @@ __all__ = [
     "read_release",
     "released",
     "released_rows",
-    "write_cohort",
 ]
