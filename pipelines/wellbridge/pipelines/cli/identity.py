@@ -11,7 +11,7 @@ from wellbridge.pipelines.cli.group import LazyGroup
 # command → ("module:attribute", one line of help), as in ``group.COMMANDS``.
 IDENTITY_COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "train": (
-        "identity_evaluate:train_command",
+        "identity_train:train_command",
         "Learn the weights of a model from labelled pairs, or without.",
     ),
     "evaluate": (
