@@ -40,6 +40,7 @@ class RecordKeys:
     def __init__(self, path: Path, wrapping: bytes) -> None:
         self._path, self._wrap = path, Envelope(wrapping)
         self._lines: bytes | None = None
+        self._known: pl.DataFrame | None = None  # where each record's line is
         self._fresh: dict[str, bytes] = {}
 
     def find(self, records: Sequence[str]) -> list[bytes | None]:
@@ -86,12 +87,16 @@ class RecordKeys:
         lines = self._read()
         if not lines:
             return [None] * len(records)
-        halves = np.frombuffer(lines, np.uint8).reshape(-1, _LINE)[:, :_ID].copy().view(np.uint64)
-        known = pl.DataFrame({"high": halves[:, 0], "low": halves[:, 1]}).with_row_index("place")
+        if self._known is None:
+            halves = np.frombuffer(lines, np.uint8).reshape(-1, _LINE)[:, :_ID].copy().view(np.uint64)
+            known = pl.DataFrame({"high": halves[:, 0], "low": halves[:, 1]})
+            self._known = known.with_row_index("place")
         ids = np.frombuffer(bytes.fromhex("".join(records)), np.uint64).reshape(-1, 2)
-        wanted = pl.DataFrame({"high": ids[:, 0], "low": ids[:, 1]})
-        found = wanted.join(known, on=["high", "low"], how="left", maintain_order="left")["place"]
-        return [None if place is None else place * _LINE for place in found]
+        wanted = pl.DataFrame({"high": ids[:, 0], "low": ids[:, 1]}).with_row_index("at")
+        found: list[int | None] = [None] * len(records)
+        for at, place in self._known.join(wanted, on=["high", "low"]).select("at", "place").iter_rows():
+            found[at] = place * _LINE
+        return found
 
     def _unwrap(self, record: str, place: int) -> bytes:
         key = self._wrap.open(self._read()[place + _ID : place + _LINE], bytes.fromhex(record))
@@ -111,7 +116,7 @@ class RecordKeys:
             file.flush()
             os.fsync(file.fileno())
         reach("identity.keys_added")
-        self._lines = self._read() + content
+        self._lines, self._known = self._read() + content, None
 
     def _replace(self, content: bytes) -> None:
         temporary = self._path.with_name(self._path.name + ".new")
@@ -122,7 +127,7 @@ class RecordKeys:
         reach("identity.keys_rewritten")
         temporary.rename(self._path)
         sync(self._path.parent)
-        self._lines = content
+        self._lines, self._known = content, None
 
 
 def _split(lines: bytes) -> list[bytes]:

@@ -26,6 +26,11 @@ from wellbridge.etl.store import Store
 from wellbridge.etl.vault import Vault, random_keys
 
 _REPEATING: Final = "/client"  # feeds of notices: several records may be about one child
+# What hangs together, by hashes of record ids: a collision would only decide a record anew that did not need it.
+_ENDS: Final = (
+    "SELECT hash(record_a) AS one, hash(record_b) AS other FROM scored_pair "
+    "UNION ALL SELECT hash(record_a), hash(record_b) FROM link_constraint"
+)
 MOVED: Final = {"subject_key": pl.String, "person_key": pl.String}
 
 
@@ -84,18 +89,17 @@ def _touched(store: Store, seeds: pl.DataFrame, *, is_all: bool) -> pl.DataFrame
     if is_all:
         return store.frame("SELECT record_id FROM source_record")
     marked = store.frame("SELECT record_id FROM source_record WHERE NOT is_decided")
-    known = front = pl.concat([seeds, marked]).unique()
+    ends = store.frame(_ENDS)
+    ends = pl.concat([ends, ends.select(one="other", other="one")])
+    front = store.frame("SELECT hash(record_id) AS one FROM seeds", seeds=pl.concat([seeds, marked]).unique())
+    known = front
     while front.height:
-        near = store.frame(
-            "SELECT record_b AS record_id FROM scored_pair p SEMI JOIN front f ON p.record_a = f.record_id "
-            "UNION SELECT record_a FROM scored_pair p SEMI JOIN front f ON p.record_b = f.record_id "
-            "UNION SELECT record_b FROM link_constraint p SEMI JOIN front f ON p.record_a = f.record_id "
-            "UNION SELECT record_a FROM link_constraint p SEMI JOIN front f ON p.record_b = f.record_id",
-            front=front,
-        )
-        front = near.join(known, on="record_id", how="anti")
+        near = ends.join(front, on="one", how="semi").select(pl.col("other").unique().alias("one"))
+        front = near.join(known, on="one", how="anti")
         known = pl.concat([known, front])
-    return known
+    return store.frame(
+        "SELECT record_id FROM source_record SEMI JOIN known ON hash(record_id) = one", known=known
+    )
 
 
 def _decide(
