@@ -141,6 +141,16 @@ def test_twins_with_rhyming_names_are_asked_about() -> None:
     assert outcome({**left, "middle_name": "Lee"}, {**right, "middle_name": "Lee"})[0] == "link"
 
 
+def test_twins_without_an_address_are_asked_about() -> None:
+    nowhere = {"sex": "M", "last_name": "Ross", "phone": None}
+    left = {"first_name": "Sebastian", **nowhere, "address": None}
+    assert outcome(left, {"first_name": "Easton", **nowhere})[0] != "link"
+    assert outcome({**left, "first_name": "Jayden"}, {"first_name": "Hayden", **nowhere}) == (
+        "review",
+        "twin",
+    )
+
+
 def test_two_records_of_one_source_that_claim_one_child_are_asked_about() -> None:
     found = match(_among(records("a", {})), _among(records("b", {}, {})), shipped()).decided
     pairs = found.filter(pl.col("record_a") == "a0")

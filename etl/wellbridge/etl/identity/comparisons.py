@@ -166,6 +166,7 @@ HOME: Final = Comparison(
     ),
 )  # fmt: skip
 HOME_SHARED: Final = (5, 6)
+HOME_OF_TWINS: Final = (3, 4, 5, 6)  # their addresses may be missing, their surname is one
 
 # Exact rules. They link only a pair that is alone on both sides (``decide``); a name and a birth date alone never do.
 RULE_COLUMNS: Final = ("first_name", "last_compact", "birth_date", "sex", "zip_code", "phone", "address_key",

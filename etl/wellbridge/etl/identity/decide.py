@@ -30,7 +30,7 @@ SCORED: Final = pl.Schema(
         "levels": pl.String,  # one digit per comparison of the model, in its order; 0 = a side is missing
         "shares_home": pl.Boolean,  # the weight is stated per home, so the prior is too (see ``prior_bits``)
         "first_agrees": pl.Boolean,  # first names are equal, nicknames, or Jaro-Winkler >= .7; null = a side is missing
-        "is_twin_like": pl.Boolean,  # one birth date and one home, but first names that may be two children's
+        "is_twin_like": pl.Boolean,  # one birth date, a surname or home, but first names that may be two children's
         "is_enough": pl.Boolean,  # both records hold enough to be linked without a person
     }
 )
@@ -234,7 +234,9 @@ def _explained(pairs: pl.DataFrame, limits: Limits) -> pl.DataFrame:
     is_linked = state.is_in(["link", "same_person"])
     is_asked = (state == "open") & ~guard.is_in(["weight", "cannot_link"]).fill_null(False)
     is_near = pl.col("margin").is_null() | (pl.col("margin") > -limits.margin)
-    is_second = (state == "taken") & guard.is_null() & is_near  # nearly as good: the source may hold a child twice
+    is_second = (
+        (state == "taken") & guard.is_null() & is_near
+    )  # nearly as good: the source may hold a child twice
     outcome = (
         pl.when(is_linked).then(pl.lit("link"))
         .when(is_second | (state == "two_persons") | (is_asked & is_near)).then(pl.lit("review"))

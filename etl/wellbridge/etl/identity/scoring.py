@@ -21,6 +21,7 @@ from wellbridge.etl.identity.comparisons import (
     FIRST_MAY_BE_TWIN,
     FIRST_NAME,
     HOME,
+    HOME_OF_TWINS,
     HOME_SHARED,
     RULE_COLUMNS,
     RULES,
@@ -203,14 +204,14 @@ def _weight_sql(model: Model) -> str:
 
 
 def _twin_sql(first: str, birth: str, home: str) -> str:
-    """Return when a pair may be two twins: one birth date and home, and first names that nearly agree.
+    """Return when a pair may be two twins: one birth date, a surname or home, and first names that nearly agree.
 
     A typing error seldom makes another name that people bear; twins' names do rhyme. So one error is forgiven unless
     both are known names. An equal middle name is enough too.
     """
     faint, near = FIRST_MAY_BE_TWIN
     return (
-        f"{birth} = {BIRTH_DATE_SAME} AND {home} IN {HOME_SHARED} AND NOT same_middle"
+        f"{birth} = {BIRTH_DATE_SAME} AND {home} IN {HOME_OF_TWINS} AND NOT same_middle"
         f" AND ({first} = {faint} OR ({first} = {near} AND are_known))"
     )
 
