@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from pipelines.warehouse_memory import empty_warehouse, insert
 from wellbridge.etl.store import Store
 from wellbridge.pipelines.measures.compute import compute
+from wellbridge.privacy.signing import Signer, new_signing_key
 
 AS_OF: Final = date(2026, 10, 19)
+
+
+def _signer() -> Signer:
+    with TemporaryDirectory() as folder:
+        return new_signing_key(Path(folder, "key"))
+
+
+SIGNER: Final = _signer()  # no release is built without
 NAMES: Final = (
     "Adams Elementary",
     "Brook Elementary",

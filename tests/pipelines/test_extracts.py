@@ -20,7 +20,7 @@ import pytest
 from duckdb_engine import Dialect
 from sqlalchemy.schema import CreateTable
 
-from pipelines.district_memory import AS_OF, small_district
+from pipelines.district_memory import AS_OF, SIGNER, small_district
 from wellbridge.etl.crosswalk import VaultCrosswalk
 from wellbridge.etl.store import Store
 from wellbridge.etl.vault import CROSSWALK
@@ -189,7 +189,7 @@ def test_every_class_of_a_record_file_keeps_what_is_asked_of_a_sensitive_column(
 ):
     rule = Sensitive("tier", distinct=2, t=0.3)
     asked = replace(definitions[RECORDS], columns=("grade_band", "sex", "tier"), sensitive=(rule,))
-    release = build(asked, agreement, district, MemoryCrosswalk(), tmp_path, NOW, as_of=AS_OF)
+    release = build(asked, agreement, district, MemoryCrosswalk(), tmp_path, NOW, as_of=AS_OF, signer=SIGNER)
     assert verify_release(release.path) == []
     found: dict[tuple[str, ...], set[str]] = {}
     for row in rows(release.path / "records.csv"):
@@ -210,7 +210,8 @@ def test_children_are_coarsened_further_instead_of_left_out_where_the_agreement_
     left_out = {}
     for allowed in (False, True):
         held = replace(agreement, local_recoding=allowed)
-        release = build(asked, held, district, MemoryCrosswalk(), tmp_path / str(allowed), NOW, as_of=AS_OF)
+        release = build(asked, held, district, MemoryCrosswalk(), tmp_path / str(allowed), NOW, as_of=AS_OF,
+                        signer=SIGNER)
         assert verify_release(release.path) == []
         left_out[allowed] = release.hidden["records.csv"]["hidden"]
         dictionary = (release.path / "data_dictionary.csv").read_text(encoding="utf-8")
@@ -222,7 +223,7 @@ def test_flags_of_the_record_file_are_the_measures_own_counts(
     district: Store, agreement: Agreement, definitions: dict[str, ExtractDefinition], tmp_path: Path
 ):
     few = replace(definitions[RECORDS], columns=("sex", "chronic_absence", "tier", "screened"), quasi={})
-    release = build(few, agreement, district, MemoryCrosswalk(), tmp_path, NOW, as_of=AS_OF)
+    release = build(few, agreement, district, MemoryCrosswalk(), tmp_path, NOW, as_of=AS_OF, signer=SIGNER)
     found = rows(release.path / "records.csv")
     whole = {name: (hits, size) for name, hits, size in district.frame(
         "SELECT measure_id, numerator, denominator FROM measure_value WHERE dimension = 'all'").iter_rows()}
@@ -268,7 +269,7 @@ def test_formulas_in_names_are_made_harmless(agreement: Agreement, tmp_path: Pat
     only_counts = ExtractDefinition("x", "X", "aggregate", agreement.id, counts=load_counts())
     with small_district() as store:
         store.run("UPDATE student SET school_id = '=cmd|x' WHERE school_id = 'S01'")
-        release = build(only_counts, agreement, store, MemoryCrosswalk(), tmp_path, NOW, as_of=AS_OF)
+        release = build(only_counts, agreement, store, MemoryCrosswalk(), tmp_path, NOW, as_of=AS_OF, signer=SIGNER)
     found = {row["school"] for row in rows(release.path / "students.csv")}
     assert "'=cmd|x" in found
     assert "=cmd|x" not in found
@@ -298,7 +299,7 @@ def test_p08_without_an_agreement_that_allows_it_nothing_is_written(
 ):
     with pytest.raises(PrivacyError) as caught:
         build(definitions[name], replace(agreement, **change), district, MemoryCrosswalk(), tmp_path / "out", now,
-              as_of=AS_OF)
+              as_of=AS_OF, signer=SIGNER)
     assert (caught.value.code, caught.value.exit) == (code, 14)
     assert list(tmp_path.iterdir()) == []
 
@@ -309,7 +310,8 @@ def test_a_clock_turned_back_behind_the_ledger_does_not_release(
     with small_district() as store:
         store.run("INSERT INTO ledger_event (seq, happened_at) VALUES (99, TIMESTAMP '2027-08-01 00:00:00')")
         with pytest.raises(PrivacyError, match="WB-E-040"):
-            build(definitions[TABLES], agreement, store, MemoryCrosswalk(), tmp_path / "out", NOW, as_of=AS_OF)
+            build(definitions[TABLES], agreement, store, MemoryCrosswalk(), tmp_path / "out", NOW, as_of=AS_OF,
+                  signer=SIGNER)
     assert not (tmp_path / "out").exists()
 
 
@@ -318,7 +320,7 @@ def test_an_impossible_release_leaves_nothing_behind(
 ):
     with pytest.raises(PrivacyError, match="WB-E-043"):
         build(definitions[RECORDS], replace(agreement, k=3000), district, MemoryCrosswalk(), tmp_path / "out", NOW,
-              as_of=AS_OF)
+              as_of=AS_OF, signer=SIGNER)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -328,7 +330,8 @@ def test_a_release_that_fails_its_own_re_check_is_not_published(
 ):
     monkeypatch.setattr("wellbridge.pipelines.extracts.verify", lambda path, keys: ["records.csv: wrong"])
     with pytest.raises(PrivacyError, match="WB-E-042"):
-        build(definitions[RECORDS], agreement, district, MemoryCrosswalk(), tmp_path / "out", NOW, as_of=AS_OF)
+        build(definitions[RECORDS], agreement, district, MemoryCrosswalk(), tmp_path / "out", NOW, as_of=AS_OF,
+              signer=SIGNER)
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -345,7 +348,7 @@ def test_p11_the_vaults_codes_last_for_an_agreement_and_differ_between_two(
     def codes(under: Agreement, hour: int) -> set[str]:
         definition = replace(definitions[RECORDS], agreement=under.id)
         release = build(definition, under, district, VaultCrosswalk(vault), tmp_path, NOW.replace(hour=hour),
-                        as_of=AS_OF)
+                        as_of=AS_OF, signer=SIGNER)
         return {row["code"] for row in rows(release.path / "records.csv")}
 
     first, again, elsewhere = codes(agreement, 1), codes(agreement, 2), codes(other, 3)
@@ -634,7 +637,7 @@ def test_a_stricter_setting_of_definition_or_agreement_wins(
     district: Store, definitions: dict[str, ExtractDefinition], agreement: Agreement, tmp_path: Path
 ):
     strict = replace(definitions[TABLES], min_cell=25)
-    release = build(strict, agreement, district, MemoryCrosswalk(), tmp_path, NOW, as_of=AS_OF)
+    release = build(strict, agreement, district, MemoryCrosswalk(), tmp_path, NOW, as_of=AS_OF, signer=SIGNER)
     shown = [int(row["n"]) for row in rows(release.path / "students.csv") if row["n"]]
     assert min(n for n in shown if n) >= 25
     assert json.loads((release.path / "manifest.json").read_text(encoding="utf-8"))["min_cell"] == 25
@@ -644,6 +647,6 @@ def test_a_quasi_identifier_without_a_hierarchy_is_protected_all_the_same(
     district: Store, definitions: dict[str, ExtractDefinition], agreement: Agreement, tmp_path: Path
 ):
     plain = replace(definitions[RECORDS], columns=("school_level", "race_ethnicity", "tier"), quasi={}, weights={})
-    release = build(plain, agreement, district, MemoryCrosswalk(), tmp_path, NOW, as_of=AS_OF)
+    release = build(plain, agreement, district, MemoryCrosswalk(), tmp_path, NOW, as_of=AS_OF, signer=SIGNER)
     found = pl.read_csv(release.path / "records.csv", infer_schema=False)
     assert found.group_by("school_level", "race_ethnicity").len()["len"].min() >= 10

@@ -18,6 +18,7 @@ from wellbridge.pipelines.cli.group import cli
 from wellbridge.pipelines.private_releases import BUDGET
 from wellbridge.pipelines.site import Site, init_site
 from wellbridge.privacy.noise.private import epsilon_of
+from wellbridge.privacy.tables.verifier import Violation, check_signature
 from wellbridge.schemas.warehouse import METADATA
 
 CANARY = "Quetzalcoatlus"
@@ -213,6 +214,21 @@ def test_a_site_pays_what_its_agreement_states_and_its_ledger_says_so(folder: Pa
     given = run("dp", *arguments, "--agreement", "sea", "--budget-limit", "zcdp:9", "--out", folder / "o2.csv")
     assert (given.exit, given.error["code"]) == (10, "WB-E-011")
     assert not (folder / "o2.csv").exists()
+
+
+def test_what_a_site_pays_for_leaves_signed_by_the_site_or_not_at_all(folder: Path, site: Site) -> None:
+    agreed(site, '[privacy_budget]\nrho = "0.9"\npopulations = ["students"]\n')
+    arguments = (folder / "t.csv", *COUNTED, "--project", site.root, "--population", "students", "--rho", "0.2",
+                 "--agreement", "sea")
+    assert run("dp", *arguments, "--out", folder / "o.csv").exit == 0
+    table, keys = folder / "o.csv", site.signing_key.with_name(f"{site.signing_key.name}.pub").read_text()
+    assert check_signature(table, table.read_bytes(), keys) in keys.split()
+    with pytest.raises(Violation):
+        check_signature(table, table.read_bytes() + b"1", keys)
+    site.signing_key.unlink()
+    unsigned = run("dp", *arguments, "--out", folder / "o2.csv")
+    assert (unsigned.exit, unsigned.error["code"]) == (15, "WB-E-050")
+    assert not list(folder.glob("*o2*"))
 
 
 @pytest.mark.parametrize("stated", ["", '[privacy_budget]\nrho = 1\npopulations = ["others"]\n'])

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipelines.district_memory import AS_OF, small_district
+from pipelines.district_memory import AS_OF, SIGNER, small_district
 from wellbridge.etl.store import Store
 from wellbridge.pipelines.extract_definitions import ExtractDefinition
 from wellbridge.pipelines.extract_tables import aggregate_files
@@ -95,11 +95,15 @@ def exposures(releases: list[Release]) -> int:
 def test_who_left_between_two_days_is_hidden_in_the_second_release(
     district: Store, counts: ExtractDefinition, agreement: Agreement, tmp_path: Path
 ) -> None:
-    first = build(counts, agreement, district, MemoryCrosswalk(), tmp_path, NOW, as_of=AS_OF)
+    first = build(counts, agreement, district, MemoryCrosswalk(), tmp_path, NOW, as_of=AS_OF, signer=SIGNER)
     leave(district, 8, 16, 24)
-    alone = build(counts, agreement, district, MemoryCrosswalk(), tmp_path / "alone", NOW, as_of=NEXT_DAY)
+    alone = build(
+        counts, agreement, district, MemoryCrosswalk(), tmp_path / "alone", NOW, as_of=NEXT_DAY, signer=SIGNER
+    )
     assert exposures([first, alone]) > 0  # else the test shows nothing
-    second = build(counts, agreement, district, MemoryCrosswalk(), tmp_path, NOW, as_of=NEXT_DAY)
+    second = build(
+        counts, agreement, district, MemoryCrosswalk(), tmp_path, NOW, as_of=NEXT_DAY, signer=SIGNER
+    )
     assert exposures([first, second]) == 0
     assert second.hidden["students.csv"]["hidden"] > alone.hidden["students.csv"]["hidden"]
 
@@ -107,11 +111,13 @@ def test_who_left_between_two_days_is_hidden_in_the_second_release(
 def test_releases_of_far_days_are_of_children_who_come_and_go(
     district: Store, counts: ExtractDefinition, agreement: Agreement, tmp_path: Path
 ) -> None:
-    build(counts, agreement, district, MemoryCrosswalk(), tmp_path, NOW, as_of=AS_OF)
+    build(counts, agreement, district, MemoryCrosswalk(), tmp_path, NOW, as_of=AS_OF, signer=SIGNER)
     leave(district, 8, 16, 24)
     far = AS_OF + timedelta(days=90)
-    beside = build(counts, agreement, district, MemoryCrosswalk(), tmp_path, NOW, as_of=far)
-    alone = build(counts, agreement, district, MemoryCrosswalk(), tmp_path / "alone", NOW, as_of=far)
+    beside = build(counts, agreement, district, MemoryCrosswalk(), tmp_path, NOW, as_of=far, signer=SIGNER)
+    alone = build(
+        counts, agreement, district, MemoryCrosswalk(), tmp_path / "alone", NOW, as_of=far, signer=SIGNER
+    )
     assert beside.hidden == alone.hidden
 
 
@@ -121,7 +127,8 @@ def test_the_same_release_again_hides_nothing_more(
     crosswalk = MemoryCrosswalk()
     for definition in load_definitions(site / "extracts").values():
         once, again = (
-            build(definition, agreement, district, crosswalk, tmp_path, NOW, as_of=AS_OF) for _ in "12"
+            build(definition, agreement, district, crosswalk, tmp_path, NOW, as_of=AS_OF, signer=SIGNER)
+            for _ in "12"
         )
         assert once.hidden == again.hidden
 
@@ -295,12 +302,21 @@ def test_who_leaves_a_record_file_leaves_with_others(
     crosswalk = MemoryCrosswalk()
     # Few columns, so that classes are large and it is the codes that would single out.
     definition = replace(records, columns=("grade_band", "chronic_absence"), quasi={}, weights={})
-    first = build(definition, agreement, district, crosswalk, tmp_path, NOW, as_of=AS_OF)
+    first = build(definition, agreement, district, crosswalk, tmp_path, NOW, as_of=AS_OF, signer=SIGNER)
     leave(district, 8, 16, 24)
     second = build(
-        definition, agreement, district, crosswalk, tmp_path, NOW + timedelta(hours=1), as_of=NEXT_DAY
+        definition,
+        agreement,
+        district,
+        crosswalk,
+        tmp_path,
+        NOW + timedelta(hours=1),
+        as_of=NEXT_DAY,
+        signer=SIGNER,
     )
-    apart = build(definition, agreement, district, crosswalk, tmp_path / "alone", NOW, as_of=NEXT_DAY)
+    apart = build(
+        definition, agreement, district, crosswalk, tmp_path / "alone", NOW, as_of=NEXT_DAY, signer=SIGNER
+    )
     assert min(sequences([first, apart], ["grade_band"]).values()) < K  # else the test shows nothing
     assert min(sequences([first, second], ["grade_band"]).values()) >= K
     told = second.hidden["records.csv"]
@@ -314,6 +330,7 @@ def test_who_leaves_a_record_file_leaves_with_others(
         tmp_path,
         NOW + timedelta(hours=2),
         as_of=date(2026, 10, 21),
+        signer=SIGNER,
     )
     assert min(sequences([first, second, third], ["grade_band"]).values()) >= K
 
@@ -325,10 +342,10 @@ def test_a_record_file_from_which_too_many_would_go_is_refused_and_says_what_to_
     definition = replace(
         records, columns=("grade_band", "chronic_absence"), quasi={}, weights={}, max_suppressed=0.0
     )
-    build(definition, agreement, district, crosswalk, tmp_path, NOW, as_of=AS_OF)
+    build(definition, agreement, district, crosswalk, tmp_path, NOW, as_of=AS_OF, signer=SIGNER)
     leave(district, 8)
     with pytest.raises(PrivacyError, match="WB-E-043") as refused:
-        build(definition, agreement, district, crosswalk, tmp_path, NOW, as_of=NEXT_DAY)
+        build(definition, agreement, district, crosswalk, tmp_path, NOW, as_of=NEXT_DAY, signer=SIGNER)
     assert "new agreement" in refused.value.todo
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -344,9 +361,9 @@ def test_f05_two_agreements_that_share_codes_are_refused(
     district: Store, records: ExtractDefinition, agreement: Agreement, tmp_path: Path
 ) -> None:
     crosswalk = SameForAll()
-    build(records, agreement, district, crosswalk, tmp_path, NOW, as_of=AS_OF)
+    build(records, agreement, district, crosswalk, tmp_path, NOW, as_of=AS_OF, signer=SIGNER)
     other, definition = replace(agreement, id="other"), replace(records, agreement="other")
     with pytest.raises(PrivacyError, match="WB-E-074") as refused:
-        build(definition, other, district, crosswalk, tmp_path, NOW, as_of=AS_OF)
+        build(definition, other, district, crosswalk, tmp_path, NOW, as_of=AS_OF, signer=SIGNER)
     assert "F-05" in refused.value.where
-    build(definition, other, district, MemoryCrosswalk(), tmp_path, NOW, as_of=AS_OF)
+    build(definition, other, district, MemoryCrosswalk(), tmp_path, NOW, as_of=AS_OF, signer=SIGNER)

@@ -100,8 +100,8 @@ class Release:
 
 def build(
     definition: ExtractDefinition, agreement: Agreement, warehouse: Store, crosswalk: Crosswalk, out_dir: Path,
-    now: datetime, *, as_of: date | None = None, record: Record = _unrecorded, rules: Book | None = None,
-    signer: Signer | None = None,
+    now: datetime, *, signer: Signer, as_of: date | None = None, record: Record = _unrecorded,
+    rules: Book | None = None,
 ) -> Release:
     """Build a release and publish it in ``out_dir``.
 
@@ -112,11 +112,11 @@ def build(
         crosswalk: where the agreement's record codes are kept; asked only for children who are released.
         out_dir: the folder of releases.
         now: the system's clock, UTC; the ledger's latest time counts when it is later.
+        signer: signs the manifest, and with its hashes all files.
         as_of: newest day the data speak for; the warehouse's where not given.
         record: called with the release's digest after its re-check and before it appears, so that no folder is out
             that the ledger does not know; a kill between both leaves an event without a folder, which tells nothing.
         rules: the rules in force at the site; the built-in ones where not given.
-        signer: signs the manifest, and with its hashes all files; a site always has one.
 
     Raises:
         PrivacyError: WB-E-040 without an agreement in force, WB-E-041 for an element it does not list, WB-E-042
@@ -195,7 +195,7 @@ def _release(path: Path, manifest: Mapping[str, Any], reasons: Mapping[str, Mapp
 
 def _publish(
     definition: ExtractDefinition, agreement: Agreement, files: Sequence[DataFile], out_dir: Path, now: datetime,
-    day: date, limits: Limits, book: Book, record: Record, signer: Signer | None,
+    day: date, limits: Limits, book: Book, record: Record, signer: Signer,
 ) -> Release:
     contents, formulas = _contents(definition, agreement, files, day, limits.min_cell)
     results = {file.name: {"rows": file.frame.height, **file.hidden} for file in files}
@@ -208,11 +208,9 @@ def _publish(
     )
     check_history(out_dir, manifest, contents)
     digest, content = manifest_digest(manifest), manifest_bytes(manifest)
-    contents[NAME] = content
-    if signer is not None:
-        contents[f"{NAME}.sig"] = signer.sign(NAME, content)
+    contents |= {NAME: content, f"{NAME}.sig": signer.sign(NAME, content)}
     path = _write_whole(out_dir, f"{definition.id}_{manifest['created'][:10]}_{digest[:12]}", contents,
-                        lambda: record(digest), None if signer is None else signer.public)
+                        lambda: record(digest), signer.public)
     return _release(path, manifest, {file.name: file.reasons for file in files})
 
 
@@ -292,7 +290,7 @@ NOTICE OF 34 CFR 99.33
 
 
 def _write_whole(
-    out_dir: Path, name: str, contents: Mapping[str, bytes], record: Callable[[], None], keys: str | None
+    out_dir: Path, name: str, contents: Mapping[str, bytes], record: Callable[[], None], keys: str
 ) -> Path:
     """Write the files aside, re-check and record them, then publish the folder by renaming it.
 

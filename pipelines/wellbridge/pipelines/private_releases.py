@@ -21,6 +21,7 @@ from wellbridge.privacy.agreements import find_agreement, in_force
 from wellbridge.privacy.noise.agreed import granted
 from wellbridge.privacy.noise.budget import Account, BudgetLedger, Loss, open_ledger
 from wellbridge.privacy.parties import check_party
+from wellbridge.privacy.signing import Signer, read_signing_key
 from wellbridge.schemas.warehouse import METADATA
 
 BUDGET: Final = "budget.jsonl"
@@ -31,8 +32,8 @@ Spend = Callable[[Account, Loss, str], None]
 @contextmanager
 def site_budget(
     site: Site, agreement_id: str, population: str, *, now: datetime | None = None
-) -> Iterator[tuple[BudgetLedger, Spend]]:
-    """Open a site's budget for one release, and how to spend from it; what the agreement states is granted, once.
+) -> Iterator[tuple[BudgetLedger, Spend, Signer]]:
+    """Open a site's budget for one release, how to spend from it, and what signs; an agreement's is granted once.
 
     Spending writes an event to the warehouse's ledger in a transaction that commits after the loss is written down:
     a kill in between has spent and published nothing.
@@ -40,8 +41,9 @@ def site_budget(
     Raises:
         PrivacyError: WB-E-040 or WB-E-072 when the agreement is not in force or its recipient may receive nothing,
             WB-E-075 when it states no budget for the population, WB-E-044 when it stated another one before.
+        StoreError: WB-E-050 when the site has no signing key.
     """
-    agreement = find_agreement(site.root / AGREEMENTS, agreement_id)
+    agreement, signer = find_agreement(site.root / AGREEMENTS, agreement_id), read_signing_key(site.signing_key)
     with run_lock(site.lock), open_store(site.warehouse, METADATA) as warehouse:
         today = in_force(agreement, now or datetime.now(UTC), ledger_time(warehouse))
         check_party(site.root / AGREEMENTS, agreement, today)
@@ -55,4 +57,4 @@ def site_budget(
                     write_event(warehouse, "budget.spend", None, detail)
                     ledger.spend(account, loss, release)
 
-            yield ledger, spend
+            yield ledger, spend, signer

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.district_memory import AS_OF, small_district
+from pipelines.district_memory import AS_OF, SIGNER, small_district
 from wellbridge.etl.store import Store
 from wellbridge.pipelines.demo import run_nights
 from wellbridge.pipelines.extracts import Release, build, load_definitions
@@ -55,7 +55,7 @@ def releases(
     """One release of tables and one of records."""
     out = tmp_path_factory.mktemp("out")
     return {
-        definition.kind: build(definition, agreement, district, MemoryCrosswalk(), out, NOW, as_of=AS_OF)
+        definition.kind: build(definition, agreement, district, MemoryCrosswalk(), out, NOW, as_of=AS_OF, signer=SIGNER)
         for definition in load_definitions(folder / "extracts").values()
     }
 

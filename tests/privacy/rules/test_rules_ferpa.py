@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from pipelines.district_memory import AS_OF
+from pipelines.district_memory import AS_OF, SIGNER
 from privacy.rules.rule_data import P, column, contract, in_record, in_warehouse, released_rows, rows
 from wellbridge.etl.store import Store, open_store
 from wellbridge.pipelines.cli.group import cli
@@ -43,7 +43,7 @@ def refused(
 ) -> SafeError:
     book = tightened(builtin(), rules)
     with pytest.raises(PrivacyError) as caught:
-        build(definition, agreement, district, MemoryCrosswalk(), out, NOW, as_of=AS_OF, rules=book)
+        build(definition, agreement, district, MemoryCrosswalk(), out, NOW, as_of=AS_OF, rules=book, signer=SIGNER)
     assert caught.value.exit == 14
     assert not out.exists() or not list(out.iterdir())
     return caught.value
@@ -80,7 +80,7 @@ def test_f02_within_the_school_too_where_the_school_is_released(
 ) -> None:
     definition = load_definition(folder / "extracts" / f"{RECORDS}.toml")
     definition = replace(definition, columns=("school", "grade_band", "sex", "tier"), quasi={}, max_suppressed=0.9)
-    release = build(definition, agreement, district, MemoryCrosswalk(), tmp_path, NOW, as_of=AS_OF)
+    release = build(definition, agreement, district, MemoryCrosswalk(), tmp_path, NOW, as_of=AS_OF, signer=SIGNER)
     found = released_rows(release.path / "records.csv")
     groups = Counter((row["school"], row["grade_band"], row["sex"]) for row in found)
     assert len({row["school"] for row in found}) > 1
@@ -148,7 +148,7 @@ def test_f04_a_site_can_ask_for_the_name_of_who_determined_it(
     assert error.code == "WB-E-074"
     assert "F-04" in error.where
     named = replace(definition, determined_by="Data privacy officer")
-    release = build(named, agreement, district, MemoryCrosswalk(), tmp_path / "out", NOW, as_of=AS_OF)
+    release = build(named, agreement, district, MemoryCrosswalk(), tmp_path / "out", NOW, as_of=AS_OF, signer=SIGNER)
     found = manifest(release)["determination"]
     assert isinstance(found, dict)
     assert (found["made_by"], found["statement"]) == ("Data privacy officer", STATEMENT)
@@ -414,11 +414,11 @@ def test_f10_under_an_agreement_about_one_school_no_other_school_s_rows_leave(
         assert "F-10" in refused(wrong, scoped, district, tmp_path / "out").where
     measured = load_definition(folder / "extracts" / f"{TABLES}.toml")
     assert "measures" in refused(replace(measured, schools=(largest,)), scoped, district, tmp_path / "out").where
-    release = build(within, scoped, district, MemoryCrosswalk(), tmp_path / "out", NOW, as_of=AS_OF)
+    release = build(within, scoped, district, MemoryCrosswalk(), tmp_path / "out", NOW, as_of=AS_OF, signer=SIGNER)
     found = released_rows(release.path / "students.csv")
     assert {row["school"] for row in found} == {largest, "all"}
     records = replace(load_definition(folder / "extracts" / f"{RECORDS}.toml"), schools=(largest,))
-    alone = build(records, scoped, district, MemoryCrosswalk(), tmp_path / "out", NOW, as_of=AS_OF)
+    alone = build(records, scoped, district, MemoryCrosswalk(), tmp_path / "out", NOW, as_of=AS_OF, signer=SIGNER)
     assert 0 < len(released_rows(alone.path / "records.csv")) <= sizes["len"][0]
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.district_memory import AS_OF
+from pipelines.district_memory import AS_OF, SIGNER
 from privacy.rules.conftest import NOW
 from privacy.rules.rule_data import released_rows
 from wellbridge.etl.store import Store
@@ -39,7 +39,7 @@ def tables(folder: Path) -> ExtractDefinition:
 
 
 def released(tables: ExtractDefinition, agreement: Agreement, store: Store, out: Path, book: Book) -> Release:
-    return build(tables, agreement, store, MemoryCrosswalk(), out, NOW, as_of=AS_OF, rules=book)
+    return build(tables, agreement, store, MemoryCrosswalk(), out, NOW, as_of=AS_OF, rules=book, signer=SIGNER)
 
 
 def asked(text: str) -> Book:

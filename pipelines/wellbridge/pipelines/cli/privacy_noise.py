@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from wellbridge.pipelines.private_releases import Spend
     from wellbridge.privacy.noise.budget import BudgetLedger, Loss
+    from wellbridge.privacy.signing import Signer
     from wellbridge.privacy.tables.protection import Dimension
 
 _FILE: Final = click.Path(path_type=Path)
@@ -181,12 +182,12 @@ def _dp(file: Path, by: Sequence[Dimension], count: str, out: Path, given: Mappi
     account = Account(given["agreement"], given["population"])
     grants = {account: _limit(given["budget_limit"], "--budget-limit"),
               Account(EVERYBODY, account.population): _limit(given["population_limit"], "--population-limit")}
-    with _budget(given) as (ledger, spend):
+    with _budget(given) as (ledger, spend, signer):
         for whose, granted in grants.items():
             if granted is not None:
                 ledger.grant(whose, granted)
         ledger.check(account, how.loss)  # before any noise is drawn
-        _write_paid(read.noised(how), out, lambda digest: spend(account, how.loss, digest))
+        _write_paid(read.noised(how), out, lambda digest: spend(account, how.loss, digest), signer)
         balance = ledger.balance(account)
     assert balance is not None
     is_rho = balance.measure is Measure.ZCDP
@@ -200,13 +201,13 @@ def _dp(file: Path, by: Sequence[Dimension], count: str, out: Path, given: Mappi
 
 
 @contextmanager
-def _budget(given: Mapping[str, Any]) -> Iterator[tuple[BudgetLedger, Spend]]:
-    """Open the budget of a site, or one that stands alone."""
+def _budget(given: Mapping[str, Any]) -> Iterator[tuple[BudgetLedger, Spend, Signer | None]]:
+    """Open the budget of a site, which signs what it pays for, or one that stands alone."""
     from wellbridge.privacy.noise.budget import open_ledger
 
     if given["project"] is None:
         with open_ledger(given["budget"]) as ledger:
-            yield ledger, ledger.spend
+            yield ledger, ledger.spend, None
         return
     from wellbridge.pipelines.private_releases import site_budget
     from wellbridge.pipelines.site import load_site
@@ -214,8 +215,8 @@ def _budget(given: Mapping[str, Any]) -> Iterator[tuple[BudgetLedger, Spend]]:
     if given["budget_limit"]:
         raise ConfigurationError("WB-E-011", "A site's budget is what the agreement states.",
                                  "--budget-limit · [privacy_budget] of the agreement")
-    with site_budget(load_site(given["project"]), given["agreement"], given["population"]) as both:
-        yield both
+    with site_budget(load_site(given["project"]), given["agreement"], given["population"]) as opened:
+        yield opened
 
 
 def _ranges(file: Path, by: Sequence[Dimension], count: str, out: Path, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -227,17 +228,24 @@ def _ranges(file: Path, by: Sequence[Dimension], count: str, out: Path, given: M
     )
 
 
-def _write_paid(frame: pl.DataFrame, out: Path, pay: Callable[[str], None]) -> None:
-    """Write a table aside, pay for it, and only then give it its name."""
+def _write_paid(frame: pl.DataFrame, out: Path, pay: Callable[[str], None], signer: Signer | None) -> None:
+    """Write a table aside, with the signature of whoever signs, pay for it, and only then give them their names."""
     from wellbridge.privacy.records.files import write_records
 
     aside = out.with_name(f".{secrets.token_hex(8)}{out.suffix}")
+    signature = aside.with_name(f"{aside.name}.sig")
     try:
         write_records(frame, aside)
-        pay(hashlib.sha256(aside.read_bytes()).hexdigest())
+        content = aside.read_bytes()
+        if signer is not None:
+            signature.write_bytes(signer.sign(out.name, content))
+        pay(hashlib.sha256(content).hexdigest())
+        if signer is not None:
+            signature.replace(out.with_name(f"{out.name}.sig"))  # first: no table is out unsigned
         aside.replace(out)
     finally:
-        aside.unlink(missing_ok=True)
+        for left in (aside, signature):
+            left.unlink(missing_ok=True)
 
 
 def _limit(text: str | None, option: str) -> Loss | None:
