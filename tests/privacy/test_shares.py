@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 import pytest
@@ -169,7 +171,12 @@ def random_measure(seed: int) -> pl.DataFrame:
     return pl.DataFrame(full, schema=SCHEMA, orient="row")
 
 
-def reach(table: pl.DataFrame, row: int, side: int) -> tuple[float, float]:
+Place = tuple[str, str]
+
+
+def reach(
+    table: pl.DataFrame, row: int, side: int, also: Sequence[tuple[Place, Sequence[Place]]] = ()
+) -> tuple[float, float]:
     """Least and greatest count of those with (side 0) or without (1) in a row, by an independent integer program."""
     rows, size = table.to_dicts(), 2 * table.height
     matrix, low, high = [], [], []
@@ -193,7 +200,11 @@ def reach(table: pl.DataFrame, row: int, side: int) -> tuple[float, float]:
         if facts["at_least"] is not None:
             say({2 * place + 1: 1}, 0, round(100 - 100 * facts["at_least"]) * n // 100)
     whole = next(place for place, facts in enumerate(rows) if facts["dimension"] == "all")
-    for dimension in ("school", "race"):
+    number = {(facts["dimension"], facts["member"]): place for place, facts in enumerate(rows)}
+    for sum_, parts in also:
+        for part in (0, 1):
+            say({**{2 * number[one] + part: 1 for one in parts}, 2 * number[sum_] + part: -1}, 0, 0)
+    for dimension in sorted({facts["dimension"] for facts in rows} - {"all"}):
         members = [place for place, facts in enumerate(rows) if facts["dimension"] == dimension]
         for part in (0, 1):
             say({**{2 * place + part: 1 for place in members}, 2 * whole + part: -1}, 0, 0)
@@ -220,3 +231,47 @@ def test_an_independent_attacker_narrows_no_small_count_of_random_measures():
                     assert greatest >= 10
                     assert least <= max(0, n - 3)
     assert attacked > 100
+
+
+def nested_measure(seed: int) -> tuple[pl.DataFrame, dict[Place, list[Place]]]:
+    """One measure by school, by grade band that schools make up, and by sex; some children are not linked."""
+    draw = np.random.default_rng(seed)
+    children = int(draw.integers(100, 400))
+    hit = draw.random(children) < draw.choice([0.1, 0.3, 0.8])
+    school = draw.choice(6, children, p=[0.25, 0.2, 0.2, 0.2, 0.1, 0.05])  # the last stands for those not linked
+    band, sex = np.where(school == 5, 2, school // 3), np.where(school == 5, 2, draw.integers(0, 2, children))
+    rows = [("all", "all", int(hit.sum()), children)]
+    for dimension, member, names in (("school", school, "ABCDE-"), ("grade_band", band, "KM-"), ("sex", sex, "FX-")):
+        groups = [(name, member == m) for m, name in enumerate(names) if (member == m).any()]
+        rows += [(dimension, "not linked" if name in "-" else name, int(hit[own].sum()), int(own.sum()))
+                 for name, own in groups]
+    full = [("m", "p", dimension, member, float(hits), float(n), n) for dimension, member, hits, n in rows]
+    return pl.DataFrame(full, schema=SCHEMA, orient="row"), {
+        ("grade_band", "K"): [("school", name) for name in "ABC"],
+        ("grade_band", "M"): [("school", name) for name in "DE"],
+    }
+
+
+def narrowed(truth: pl.DataFrame, population: Population, also: Sequence[tuple[Place, Sequence[Place]]]) -> int:
+    found = protect_measures(truth, population=population).table.sort("measure_id", "period", "dimension", "member")
+    out = 0
+    for place, row in enumerate(truth.iter_rows(named=True)):
+        for side, n in enumerate((int(row["numerator"]), int(row["denominator"] - row["numerator"]))):
+            if n < 10:
+                least, greatest = reach(found, place, side, also)
+                out += greatest < 10 or least > max(0, n - 3)
+    return out
+
+
+def test_schools_of_a_grade_band_and_those_not_linked_are_told_apart_by_no_attacker_who_knows_them():
+    unseen = 0
+    for seed in range(12):
+        truth, parts = nested_measure(seed)
+        truth = truth.sort("measure_id", "period", "dimension", "member")
+        linked = [("school", "not linked"), ("grade_band", "not linked"), ("sex", "not linked")]
+        also = [*parts.items(), *((linked[0], [other]) for other in linked[1:])]
+        places = set(truth.select("dimension", "member").iter_rows())
+        also = [(whole, of) for whole, of in also if {whole, *of} <= places]
+        assert narrowed(truth, Population(absent="not linked", parts=parts), also) == 0, seed
+        unseen += narrowed(truth, Population(), also)
+    assert unseen > 0  # else the test shows nothing

@@ -96,7 +96,7 @@ def aggregate_files(
     linked = LinkedTables(min_cell=min_cell)
     counts = [_counted(linked, store, spec, as_of, asked) for spec in definition.counts]
     rows = _measure_rows(store, definition)
-    measures = add_measures(linked, rows, means=_means(definition), population=_population(definition))
+    measures = add_measures(linked, rows, means=_means(definition), population=_population(store, definition))
     for spec, table in zip(definition.counts, counts, strict=True):
         linked.keep_hidden(_cells_of(table, hide.get(f"{spec.name}.csv", ())))
     linked.keep_hidden(_measure_cells(measures, hide.get(MEASURES_FILE, ())))
@@ -153,12 +153,26 @@ def _means(definition: ExtractDefinition) -> set[str]:
     return {name for name in definition.measures if MEASURES[name].kind is Kind.MEAN}
 
 
-def _population(definition: ExtractDefinition) -> Population:
+def _population(store: Store, definition: ExtractDefinition) -> Population:
     counted = {name: MEASURES[name].population for name in definition.measures}
     return Population(
         everyone=[name for name, whom in counted.items() if whom is Counted.EVERYONE],
         some=[name for name, whom in counted.items() if whom is Counted.SOME], absent=NOT_LINKED,
+        parts=_bands(store),
     )
+
+
+def _bands(store: Store) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """Return the schools of each grade band that no school shares with another: everybody knows which they are."""
+    rows = store.frame("""
+        SELECT DISTINCT school_id, grade_band FROM student
+        WHERE is_current AND school_id IS NOT NULL AND grade_band IS NOT NULL""")
+    is_shared = pl.col("grade_band").n_unique().over("school_id") > 1
+    shared = rows.filter(is_shared)["grade_band"].unique().to_list()
+    out: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for school, band in rows.filter(~pl.col("grade_band").is_in(shared)).sort(rows.columns).iter_rows():
+        out.setdefault(("grade_band", band), []).append(("school", school))
+    return out
 
 
 def _count_file(spec: CountSpec, table: CountTable, found: Protected, as_of: date) -> DataFile:

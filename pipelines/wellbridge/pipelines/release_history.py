@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from wellbridge.etl.landing import sync, write_private
 from wellbridge.pipelines.extract_tables import DataFile, Hide
 from wellbridge.pipelines.policy.release import Limits
 from wellbridge.pipelines.release_tables import Cell, Contents, Told, columns_of, told_by
 from wellbridge.privacy.formula import neutralise
-from wellbridge.privacy.manifest import read_manifest
+from wellbridge.privacy.manifest import NAME, read_manifest
+from wellbridge.privacy.seal import private_folder
 from wellbridge.privacy.tables.further import ROUNDS, Remedy, refusal, remedy
 from wellbridge.privacy.tables.linked import Need
 from wellbridge.schemas.errors import PrivacyError
+
+PAGES: Final = ".pages"  # in the folder of releases: what the lead's page printed of measures, day by day
 
 
 def check_history(out_dir: Path, manifest: Mapping[str, Any], contents: Contents) -> None:
@@ -36,7 +43,8 @@ def check_history(out_dir: Path, manifest: Mapping[str, Any], contents: Contents
 
 def _beside(out_dir: Path, manifest: Mapping[str, Any], contents: Contents) -> tuple[list[Told], Remedy]:
     new = told_by(str(manifest["extract"]), manifest, contents)
-    earlier = [one for folder in folders(out_dir) for one in _told_in(folder)] if new else []
+    seen = [*folders(out_dir), *_pages(out_dir, manifest)]
+    earlier = [one for folder in seen for one in _told_in(folder)] if new else []
     if not earlier:
         return new, Remedy((), {}, (), 0)
     # A record file says something of other tables only where it counts by what they count by.
@@ -52,6 +60,35 @@ def _beside(out_dir: Path, manifest: Mapping[str, Any], contents: Contents) -> t
 def folders(out_dir: Path) -> list[Path]:
     """Return the folders of a site's releases."""
     return sorted(path for path in out_dir.glob("*") if path.is_dir() and not path.name.startswith("."))
+
+
+def _pages(out_dir: Path, manifest: Mapping[str, Any]) -> list[Path]:
+    """Return what the page printed on the days of a release; it rounds, so that no day tells what changed since."""
+    days = {table["on"] for table in manifest["tables"] if "on" in table}
+    return sorted(path for day in days for path in (out_dir / PAGES).glob(f"page_{day}_*"))
+
+
+def remember_page(out_dir: Path, limits: Limits, files: Sequence[DataFile]) -> None:
+    """Write down what the page is about to print, so that later releases of its day are attacked beside it.
+
+    Args:
+        out_dir: the folder of releases.
+        limits: the page's least cell.
+        files: its measures, as coarse as they are printed.
+    """
+    manifest, contents = _draft("page", limits, files)
+    contents[NAME] = json.dumps(manifest, sort_keys=True).encode()
+    digest = hashlib.sha256(b"".join(contents[name] for name in sorted(contents))).hexdigest()
+    folder = out_dir / PAGES / f"page_{files[0].facts['on']}_{digest[:12]}"
+    if folder.exists():
+        return
+    aside = folder.with_name(f".{secrets.token_hex(8)}")
+    private_folder(aside)
+    for name, content in contents.items():
+        write_private(aside / name, content.decode())
+    sync(aside)
+    aside.rename(folder)
+    sync(folder.parent)
 
 
 def _told_in(folder: Path) -> list[Told]:

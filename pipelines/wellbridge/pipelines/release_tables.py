@@ -123,26 +123,26 @@ class _Reader:
         members = [(str(member),) for member in rows["member"]]
         parent = [len(members) - 1 if adds_up else -1] * (len(members) - 1) + [-1]
         axis = ReleasedAxis((key["dimension"],), tuple(members), np.array(parent, dtype=np.int64))
-        sizes = rows["denominator"].cast(pl.Int64, strict=False).fill_null(BLANK).to_numpy()
+        told = rows["denominator"].cast(pl.Int64, strict=False).fill_null(BLANK).to_numpy()
+        sizes = _Sizes.in_tens(told, self.min_cell) if facts.get("in_tens") else _Sizes(told, told, told)
         population = f"measure {key['measure_id']} {key['period']} {day}"
         whom = cohort_of({"population": population, "on": day}, _WHERE)
         out = []
         if is_mean:
-            out.append(Told(facts["file"], self._table((axis,), sizes, whom), key))
+            out.append(Told(facts["file"], self._table((axis,), *sizes.all(), whom), key))
         else:
             outcome = ReleasedAxis((OUTCOME,), ((WITH,), (WITHOUT,), (ALL,)), np.array([2, 2, -1], dtype=np.int64))
             counts, least, greatest = _sides(rows, sizes)
-            out.append(Told(facts["file"], self._table((axis, outcome), counts, whom, least, greatest), key))
+            out.append(Told(facts["file"], self._table((axis, outcome), counts, least, greatest, whom), key))
         measure = MEASURES.get(key["measure_id"])
         is_everyone = measure is not None and measure.population is Population.EVERYONE
         if adds_up and is_everyone and (NOT_LINKED,) not in members:
             # What a measure of all students counts out of is the number of students.
-            out.append(Told(facts["file"], self._table((axis,), sizes, students({"on": day})), key))
+            out.append(Told(facts["file"], self._table((axis,), *sizes.all(), students({"on": day})), key))
         return out
 
     def _table(
-        self, axes: tuple[ReleasedAxis, ...], counts: Ints, cohort: Cohort, least: Ints | None = None,
-        greatest: Ints | None = None,
+        self, axes: tuple[ReleasedAxis, ...], counts: Ints, least: Ints, greatest: Ints, cohort: Cohort
     ) -> ReleasedTable:
         return ReleasedTable(
             self.name, axes, counts.astype(np.int64), self.min_cell, self.is_strong, cohort=cohort, least=least,
@@ -199,21 +199,58 @@ def _coarsened(
     )
 
 
-def _sides(rows: pl.DataFrame, sizes: Ints) -> tuple[Ints, Ints, Ints]:
+@dataclass(frozen=True)
+class _Sizes:
+    """Numbers of persons that are told: exact, or between two ends; ``BLANK`` in all three where nothing is."""
+
+    told: Ints
+    least: Ints
+    greatest: Ints
+
+    @classmethod
+    def in_tens(cls, told: Ints, min_cell: int) -> _Sizes:
+        """Return what the page's tens tell of numbers that may be shown."""
+        is_told = told != BLANK
+        low, high = np.maximum(told - 5, min_cell), told + 4
+        return cls(np.full_like(told, BLANK), np.where(is_told, low, BLANK), np.where(is_told, high, BLANK))
+
+    def all(self) -> tuple[Ints, Ints, Ints]:
+        """Return the counts and their ends as a released table has them."""
+        is_blank = self.least == BLANK
+        return self.told, np.where(is_blank, 0, self.least), np.where(is_blank, UNBOUNDED, self.greatest)
+
+
+def _sides(rows: pl.DataFrame, sizes: _Sizes) -> tuple[Ints, Ints, Ints]:
     """Return what is told of those with, those without and all, in the order of an axis and its outcomes."""
     counts = np.full((rows.height, 3), BLANK, dtype=np.int64)
     least, greatest = np.zeros_like(counts), np.full_like(counts, UNBOUNDED)
-    counts[:, 2] = sizes
+    counts[:, 2], least[:, 2], greatest[:, 2] = sizes.all()
     for at, row in enumerate(rows.iter_rows(named=True)):
-        size = int(sizes[at])
-        if size == BLANK:
+        few, many = int(sizes.least[at]), int(sizes.greatest[at])
+        if few == BLANK:
             continue
-        low, high = _range(row, size)
-        if low == high:
-            counts[at, 0], counts[at, 1] = low, size - low
-        else:
-            least[at, :2], greatest[at, :2] = (low, size - high), (high, size - low)
+        with_, without = _ends(row, few, many)
+        least[at, :2], greatest[at, :2] = (with_[0], without[0]), (with_[1], without[1])
+        if with_[0] == with_[1] and few == many:
+            counts[at, :2] = with_[0], without[0]
     return counts.ravel(), least.ravel(), greatest.ravel()
+
+
+def _ends(row: Mapping[str, str | None], few: int, many: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the least and greatest number of those with and of those without, for a group between two sizes."""
+    if few == many:
+        low, high = _range(row, few)
+        return (low, high), (few - high, few - low)
+    value, at_least, at_most = (row[name] or "" for name in ("value", "at_least", "at_most"))
+    share = float(value or 0)
+    # Whole percents; one and ninety-nine of them are also printed for less and for more.
+    low_end = max(0.0, share - 0.005) if value and share > 0.01 else float(at_least or 0) - 0.005
+    high_end = min(1.0, share + 0.005) if value and share < 0.99 else float(at_most or 1) + 0.005
+    low, high = (
+        max(0, math.ceil(low_end * few - _EPSILON)), min(many, math.floor(high_end * many + _EPSILON)),
+    )
+    others = max(0, math.ceil((1 - high_end) * few - _EPSILON)), min(many, math.floor((1 - low_end) * many + _EPSILON))
+    return (low, high), others
 
 
 def _range(row: Mapping[str, str | None], size: int) -> tuple[int, int]:

@@ -22,8 +22,8 @@ basic needs, family support, tutoring and case management. Whoever is no current
 *not linked* in every breakdown; a student of whom the roster does not say, under *not reported*.
 
 `measure_value` holds the values unsuppressed and leaves only through an agreement. A page shows a group when
-at least the minimum cell of persons is in it and, for a share, on either side of it; see
-`measures/display.py`.
+at least the minimum cell of persons is in it and, for a share, on either side of it, and hides others so that
+no such group follows, beside releases too; see `report/shown.py`.
 """
 
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 import polars as pl
 
 from wellbridge.etl.store import Store
-from wellbridge.pipelines.measures.display import suppress_for_display
 from wellbridge.pipelines.measures.measure import PILLARS, Kind, Measure
 from wellbridge.pipelines.measures.registry import MEASURES
 from wellbridge.pipelines.measures.school_year import name as school_year
@@ -16,7 +15,9 @@ from wellbridge.pipelines.report import words
 from wellbridge.pipelines.report.area import area_plots, beside
 from wellbridge.pipelines.report.arrivals import arrivals
 from wellbridge.pipelines.report.model import Bar, Breakdown, MeasureView, PillarView, SiteReport
+from wellbridge.pipelines.report.shown import ShownMeasures, shown_measures
 from wellbridge.privacy.rules.practice import Practice
+from wellbridge.privacy.tables.published_shares import EXACT, HIDDEN
 
 # A delivery of a whole year (a survey) says nothing about how new the children's data are.
 _NEWEST: Final = """
@@ -35,7 +36,8 @@ _STEPS: Final = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 25, 30, 40, 50, 60, 80, 100)
 
 
 def build_report(
-    store: Store, *, district: str, min_n: int = 10, as_of: date | None = None, asked: Practice | None = None
+    store: Store, *, district: str, min_n: int = 10, as_of: date | None = None, asked: Practice | None = None,
+    shown: ShownMeasures | None = None,
 ) -> SiteReport:
     """Build the district lead's page from the warehouse.
 
@@ -45,16 +47,17 @@ def build_report(
         min_n: no count of fewer persons is shown.
         as_of: the day the measures stand on; None: the newest day of any taken delivery.
         asked: ranges of shares, whether they stand without counts, and the symbol of what is hidden, as the rules ask.
+        shown: the measures as they may be printed; protected here, beside no release, where not given.
 
     Raises:
         StoreError: WB-E-050.
     """
-    today = as_of or store.value(_NEWEST) or date(1970, 1, 1)
-    values = _shown(store, min_n).filter(pl.col("period") == school_year(today))
+    today, style = as_of or newest_day(store), asked or Practice(min_n)
+    found = shown or shown_measures(store, today, min_n, style)
+    values = found.values.filter(pl.col("period") == school_year(today))
     schools = dict(
         store.frame("SELECT school_id, max(school_name) FROM school GROUP BY school_id").iter_rows()
     )
-    style = asked or Practice(min_n)
     views = {
         m.id: _view(store, m, values.filter(pl.col("measure_id") == m.id), schools, min_n, style)
         for m in MEASURES.values()
@@ -72,22 +75,17 @@ def build_report(
     )
 
 
+def newest_day(store: Store) -> date:
+    """Return the newest day that any taken delivery speaks for."""
+    return store.value(_NEWEST) or date(1970, 1, 1)
+
+
 def _practice(style: Practice) -> str:
     """Say what the page shows otherwise than a page without a state's practice would."""
     parts = ["Shares are given as ranges."] * style.has_ranges
     parts += ["The counts behind them are left out."] * style.percent_only
     parts += [f"A hidden number reads {style.symbol}."] * bool(style.symbol)
     return " ".join(parts)
-
-
-def _shown(store: Store, min_n: int) -> pl.DataFrame:
-    """``measure_value`` with everything hidden that may not be seen, for the page's measures."""
-    values = store.frame("SELECT * FROM measure_value ORDER BY measure_id, period, dimension, member")
-    values = values.filter(pl.col("measure_id").is_in(list(MEASURES)))
-    bands = store.frame("""
-        SELECT school_id, list(DISTINCT grade_band ORDER BY grade_band) AS bands
-        FROM student WHERE is_current AND school_id IS NOT NULL GROUP BY school_id""")
-    return suppress_for_display(values, min_n, {school: tuple(found) for school, found in bands.iter_rows()})
 
 
 def _view(
@@ -129,15 +127,19 @@ def _headline(measure: Measure, whole: dict[str, Any] | None, style: Practice) -
 
 
 def _bar(measure: Measure, row: dict[str, Any], label: str, style: Practice) -> Bar:
-    hidden = Bar(label, style.symbol or words.HIDDEN, None, "")
-    if row["is_hidden"] or row["value"] is None:
-        return hidden
-    units = "" if style.percent_only else f"{words.tens(row['denominator']):,}"
-    if style.has_ranges and measure.kind is Kind.PROPORTION:
-        found = style.range_of(int(row["numerator"]), int(row["denominator"]))
-        return hidden if found is None else Bar(label, words.percents(*found), sum(found) / 2, units)
-    size = words.rounded(measure, row["value"])
-    return Bar(label, words.amount(measure, size), size, units)
+    """Return a group's value, coarser than a release has it: whole percents or minutes, and counts in tens.
+
+    A share that is coded because one of its two counts is small is hidden, but where the rules ask for ranges.
+    """
+    units = "" if row["denominator"] is None else f"{words.tens(row['denominator']):,}"
+    if row["shown"] == EXACT:
+        size = words.rounded(measure, row["value"])
+        return Bar(label, words.amount(measure, size), size, units)
+    if row["shown"] == HIDDEN or not style.has_ranges:
+        return Bar(label, style.symbol or words.HIDDEN, None, "")
+    ends = (row["at_least"] or 0.0, 1.0 if row["at_most"] is None else row["at_most"])
+    low, high = (round(100 * end) for end in ends)
+    return Bar(label, words.percents(low, high), (low + high) / 2, units)
 
 
 def _bars(

@@ -8,8 +8,8 @@ release are protected as one system: numbers that must add up are added up by an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -54,11 +54,13 @@ class Population:
         some: measures whose denominator is some of the students, each once: what is left of a group's students is a
             group that a reader can work out.
         absent: member of breakdowns that holds those who are no current students.
+        parts: for a dimension's member those of another dimension that make it up: the schools of a grade band.
     """
 
     everyone: Collection[str] = ()
     some: Collection[str] = ()
     absent: str = ""
+    parts: Mapping[tuple[str, str], Collection[tuple[str, str]]] = field(default_factory=dict)
 
 
 NOBODY_KNOWN: Final = Population()
@@ -96,6 +98,7 @@ def add_measures(
         measure = _Breakdowns(linked, _counted(group, is_mean=is_mean), is_mean=is_mean)
         out.rows.extend(measure.rows)
         out.adding_up.extend(measure.adding_up)
+        measure.relate_parts(population)
         if measure_id in population.everyone:
             measure.note_heads()
         elif measure_id in population.some:
@@ -183,13 +186,25 @@ class _Breakdowns:
         hits = self.whole.numerator - sum(row.numerator for row in members)
         if not self.is_mean and not 0 <= hits <= rest:
             return  # no group could have these counts, so no reader can subtract them
-        parts = {name: [getattr(row, name) for row in members] for name in ("total", "those_with", "those_without")}
-        if rest:
-            extra = self._virtual(rest, hits)
-            parts = {name: [*cells, cell] for (name, cells), cell in zip(parts.items(), extra, strict=True)}
-        for name, cells in parts.items():
-            if -1 not in cells and getattr(self.whole, name) != -1:
-                self.linked.sums.add_relations(np.array([getattr(self.whole, name)]), np.array([cells]))
+        self._add_up(self.whole, members, self._virtual(rest, hits) if rest else None)
+
+    def relate_parts(self, population: Population) -> None:
+        """Relate members that others make up, where their numbers do add up; the absent are one group everywhere."""
+        by_place = {(row.facts["dimension"], row.facts["member"]): row for row in self.rows if row.total != -1}
+        absent = [place for place in by_place if place[1] == population.absent]
+        for place, of in [*population.parts.items(), *((place, absent[:1]) for place in absent[1:])]:
+            whole, members = by_place.get(place), [by_place[part] for part in of if part in by_place]
+            sizes, hits = sum(row.size for row in members), sum(row.numerator for row in members)
+            if whole is not None and members and (sizes, hits) == (whole.size, whole.numerator):
+                self._add_up(whole, members)
+
+    def _add_up(
+        self, whole: MeasureRow, members: Sequence[MeasureRow], extra: tuple[int, int, int] | None = None
+    ) -> None:
+        for place, name in enumerate(("total", "those_with", "those_without")):
+            cells = [getattr(row, name) for row in members] + ([extra[place]] if extra else [])
+            if -1 not in cells and getattr(whole, name) != -1:
+                self.linked.sums.add_relations(np.array([getattr(whole, name)]), np.array([cells]))
 
     def _composition(self, members: Sequence[MeasureRow]) -> None:
         """Shares of one whole: those with add up to everybody."""
