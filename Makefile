@@ -5,6 +5,7 @@
 #   make lint    ruff and mypy --strict
 #   make bench   the attendance night against bare and naive scripts; record files beside pycanon; state tables; linking
 #   make pycanon an environment of its own for pycanon, which only bench and slow tests ask
+#   make spark   linking on Spark beside DuckDB, in an environment of its own (needs Java 17)
 #   make clkhash another for clkhash and anonlink, which only bench asks
 #   make crash   the slow matrices
 #   make docs    rewrite the pages that are made from code
@@ -24,7 +25,7 @@ UV := $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench pycanon clkhash crash docs house lock install clean
+.PHONY: help demo test lint bench pycanon clkhash spark crash docs house lock install clean
 
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
@@ -65,6 +66,16 @@ $(VENV)-clkhash/.made:
 	PYTHON="$(PYTHON)" sh scripts/venv.sh $(VENV)-clkhash
 	$(VENV)-clkhash/bin/python -m pip --disable-pip-version-check install --quiet "clkhash==0.18.3"
 	-$(VENV)-clkhash/bin/python -m pip --disable-pip-version-check install --quiet --only-binary :all: "anonlink==0.15.3"
+	touch $@
+
+# Spark is half a gigabyte, so it is not in the locked set.
+spark: $(VENV)-spark/.made
+	PYTHONPATH=etl:schemas:pipelines:privacy $(VENV)-spark/bin/python -m pytest -q -m slow tests/etl/identity/test_spark.py
+
+$(VENV)-spark/.made: requirements-dev.lock
+	PYTHON="$(PYTHON)" sh scripts/venv.sh $(VENV)-spark
+	$(VENV)-spark/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements-dev.lock
+	$(VENV)-spark/bin/python -m pip --disable-pip-version-check install --quiet "pyspark==4.3.0"
 	touch $@
 
 docs: $(VENV)/.dev
@@ -109,4 +120,4 @@ $(VENV)-lock/bin/uv:
 	$(VENV)-lock/bin/python -m pip --disable-pip-version-check install --quiet "uv>=0.11"
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-pycanon $(VENV)-clkhash
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-pycanon $(VENV)-clkhash $(VENV)-spark

@@ -317,6 +317,14 @@ ADVICE: Final[dict[str, Advice]] = {
         "An engine that is slow or wrong on a thousand records would take a night, or merge children, on a district.",
         "Install the locked set again: make install",
     ),
+    "WB-E-104": Advice(
+        "Spark is large, so only a site that has a cluster installs it.",
+        "pip install 'wellbridge[spark]', or leave the engine to DuckDB",
+    ),
+    "WB-E-105": Advice(
+        "Links that favour a group, or that changed at a stroke, would put care on wrong children or hide it from some.",
+        "Look at what the feed sent; if the links are right: wellbridge run --gates warn, then wellbridge identity status",
+    ),
 }
 
 

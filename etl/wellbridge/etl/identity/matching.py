@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -27,7 +28,20 @@ class Matched:
     decided: pl.DataFrame
 
 
-def match(left: pl.DataFrame, right: pl.DataFrame, model: Model) -> Matched:
+Scorer = Callable[[pl.DataFrame, pl.DataFrame, Model, Sequence[str]], pl.DataFrame]
+"""What scores: ``scoring.score``, or ``spark.score_on_spark``. Both give the same pairs."""
+
+
+def scorer(engine: str) -> Scorer:
+    """Return what scores on an engine, "duckdb" or "spark"."""
+    if engine == "spark":
+        from wellbridge.etl.identity.spark import score_on_spark  # noqa: PLC0415 - Splink, for such sites alone
+
+        return score_on_spark
+    return score
+
+
+def match(left: pl.DataFrame, right: pl.DataFrame, model: Model, score: Scorer = score) -> Matched:
     """Match two files of records (``RECORD``), each of one source that holds a child once."""
     one, other = prepared(left, model), prepared(right, model)
     sources = [Source(frame["source"][0], frame.height) for frame in (one, other) if frame.height]
@@ -40,7 +54,7 @@ def prepared(records: pl.DataFrame, model: Model) -> pl.DataFrame:
     return standardise(records, earliest=model.born[0], latest=model.born[1])
 
 
-def match_within(records: pl.DataFrame, model: Model) -> Matched:
+def match_within(records: pl.DataFrame, model: Model, score: Scorer = score) -> Matched:
     """Search one file for records of the same child."""
     frame = prepared(records, model)
     source = Source(frame["source"][0] if frame.height else "a", frame.height, is_unique=False)

@@ -1,7 +1,7 @@
 """Scores: candidate pairs, their digits and their weight, in a DuckDB of this process alone.
 
 The SQL of a level is the text that Splink is given too (``splinked``), so both say the same of a pair; asking DuckDB
-at once saves what Splink spends on planning, and that half of a night at a district's size.
+at once spares the columns that Splink carries along. A site on Spark scores through Splink (``spark``).
 """
 
 from __future__ import annotations
@@ -71,8 +71,9 @@ def score(
         connection.execute(
             statement("CREATE TABLE pair AS $pairs", pairs=pairs_sql(model.blocking, "record"))
         )
-        found = connection.execute(_score_sql(model, size)).pl()
-    return _named(found, left, right, order)
+        digits = [one.case for one in model.comparisons]
+        found = connection.execute(scores_sql(model, size, digits, _pairs_with_columns(model))).pl()
+    return named(found, left, right, order)
 
 
 def compare(
@@ -118,6 +119,18 @@ def load(
     keep_id: bool = False,
 ) -> None:
     """Put both frames into one table, a record that stands in both once."""
+    records = both_sides(left, right, model)
+    connection.register("given", (records if keep_id else records.drop("record_id")).to_arrow())
+    connection.execute("CREATE TABLE record AS SELECT * FROM given")
+    connection.unregister("given")
+
+
+def both_sides(left: pl.DataFrame, right: pl.DataFrame, model: Model) -> pl.DataFrame:
+    """Return the records of both frames, numbered ``n``, with the columns that scoring looks at.
+
+    ``in_left`` and ``in_right`` say where a record stands; ``is_enough`` and ``is_known`` (its first name is a name
+    that people bear) are asked by the guards.
+    """
     names = sorted(
         {column for one in model.comparisons for column in one.columns}
         | set(used_columns(model.blocking, left.columns))
@@ -136,13 +149,10 @@ def load(
     ).with_row_index("n")
     known = pl.Series(list(nicknames()))
     filled = [pl.any_horizontal(pl.col(name).is_not_null() for name in any_of) for any_of in model.needs]
-    records = records.with_columns(
+    return records.with_columns(
         is_enough=pl.all_horizontal(pl.lit(True), *filled),
         is_known=pl.col("first_names").list.first().is_in(known.implode()).fill_null(False),
     )
-    connection.register("given", (records if keep_id else records.drop("record_id")).to_arrow())
-    connection.execute("CREATE TABLE record AS SELECT * FROM given")
-    connection.unregister("given")
 
 
 def _pairs_with_columns(model: Model) -> str:
@@ -158,7 +168,15 @@ def _pairs_with_columns(model: Model) -> str:
     )
 
 
-def _score_sql(model: Model, size: int) -> str:
+def scores_sql(model: Model, size: int, digits: Sequence[str], pairs: str) -> str:
+    """Return the SQL of scored pairs.
+
+    Args:
+        model: weights and guards.
+        size: records of the larger source; hopeless pairs are left out.
+        digits: SQL of each comparison's digit.
+        pairs: SQL of the pairs, with the columns that the digits, the rules and the guards look at.
+    """
     place = {one.name: f"d{number}" for number, one in enumerate(model.comparisons)}
     first, birth, home = (place.get(one.name) for one in (FIRST_NAME, BIRTH_DATE, HOME))
     agrees = f"CASE {first} WHEN 0 THEN NULL WHEN {FIRST_DISAGREES} THEN false ELSE true END"
@@ -177,17 +195,15 @@ def _score_sql(model: Model, size: int) -> str:
         ) WHERE is_rule OR weight >= CASE WHEN shares_home THEN $home_floor ELSE $floor END
         """,
         weight=_weight_sql(model),
-        places=", ".join(place.values()),
+        places=", ".join(f"CAST({digit} AS VARCHAR)" for digit in place.values()),
         home=f"{home} IN {HOME_SHARED}" if home else "false",
         agrees=agrees if first and "first_name" in model.guards else "true",
         twin=_twin_sql(first, birth, home)
         if first and birth and home and "twin" in model.guards
         else "false",
-        digits=", ".join(
-            f"({one.case})::UTINYINT AS d{number}" for number, one in enumerate(model.comparisons)
-        ),
+        digits=", ".join(f"({digit})::UTINYINT AS d{number}" for number, digit in enumerate(digits)),
         rules=RULES,
-        pairs=_pairs_with_columns(model),
+        pairs=pairs,
         home_floor=repr(_FLOOR_BITS),
         floor=repr(floor),
     )
@@ -216,9 +232,7 @@ def _twin_sql(first: str, birth: str, home: str) -> str:
     )
 
 
-def _named(
-    found: pl.DataFrame, left: pl.DataFrame, right: pl.DataFrame, order: Sequence[str]
-) -> pl.DataFrame:
+def named(found: pl.DataFrame, left: pl.DataFrame, right: pl.DataFrame, order: Sequence[str]) -> pl.DataFrame:
     """Give the pairs their records' names, the earlier source first."""
     here = left.select("record_id", "source")
     there = right.select("record_id", "source").join(here, on="record_id", how="anti", maintain_order="left")

@@ -46,6 +46,13 @@ _model = click.option(
 @click.option("--group", "groups", multiple=True, metavar="COLUMN", help="Compare recall by this column too.")
 @click.option("--household", metavar="COLUMN", help="Who lives together; default: hid, or name and address.")
 @click.option("--last", type=FILE, metavar="FILE", help="The JSON of the last run, to measure drift from.")
+@click.option(
+    "--engine",
+    type=click.Choice(["duckdb", "spark"]),
+    default="duckdb",
+    show_default=True,
+    help="What scores.",
+)
 @click.option("--gate", is_flag=True, help="Exit 14 when a gate fails.")
 @click.option(
     "--max-gap", type=float, default=0.05, show_default=True, help="Largest gap in recall of a group."
@@ -57,8 +64,8 @@ _model = click.option(
 @command
 def evaluate_command(
     left: Path, right: Path | None, truth: str | None, labels: Path | None, model_file: Path | None,
-    groups: tuple[str, ...], household: str | None, last: Path | None, gate: bool, max_gap: float, max_drift: float,
-    as_json: bool,
+    groups: tuple[str, ...], household: str | None, last: Path | None, engine: str, gate: bool, max_gap: float,
+    max_drift: float, as_json: bool,
 ) -> Exit:  # fmt: skip
     """Link two files and score the links against a known truth.
 
@@ -66,13 +73,14 @@ def evaluate_command(
     review, and how far the weights have drifted. Nothing of any record is printed.
     """
     from wellbridge.etl.identity.evaluate import gates, judge
-    from wellbridge.etl.identity.matching import match, match_within
+    from wellbridge.etl.identity.matching import match, match_within, scorer
 
     tables = tables_of(left, right)
     hidden = hidden_columns(tables, truth, groups, household)
     model = _trained(tables, hidden, labels, model_file)
     records = records_of(tables, hidden, model)
-    matched = match(records[0], records[1], model) if right else match_within(records[0], model)
+    score = scorer(engine)
+    matched = match(records[0], records[1], model, score) if right else match_within(records[0], model, score)
     judged = judge(
         matched,
         _truth(tables, [matched.left, matched.right], truth, groups, household),
