@@ -17,7 +17,7 @@ NO_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "misc", "b
 # Where a library whose failures quote cell values, or whose import is dear, may be imported.
 ROOMS = {
     "pandera": ("wellbridge.schemas.contract", "wellbridge.schemas.contracts", "wellbridge.etl.validation"),
-    "duckdb": ("wellbridge.etl.store", "wellbridge.etl.identity.scoring"),
+    "duckdb": ("wellbridge.etl.store", "wellbridge.etl.identity.scoring", "wellbridge.etl.identity.spark"),
     "duckdb_engine": ("wellbridge.etl.store", "wellbridge.etl.expectations"),
     "cryptography": ("wellbridge.privacy",),
     "highspy": ("wellbridge.privacy",),
@@ -26,8 +26,8 @@ ROOMS = {
     "pyreadstat": ("wellbridge.etl.readers",),
     "pandas": (),  # pandera and Great Expectations bring it; the walk never uses it
     "lxml": (),
-    "pyspark": (),
-    "splink": ("wellbridge.etl.identity.splinked",),
+    "pyspark": ("wellbridge.etl.identity.spark",),
+    "splink": ("wellbridge.etl.identity.splinked", "wellbridge.etl.identity.spark"),
     "requests": (),
 }
 HEAVY = (

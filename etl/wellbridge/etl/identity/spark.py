@@ -23,6 +23,7 @@ from wellbridge.etl.identity.decide import SCORED
 from wellbridge.etl.identity.model import Model
 from wellbridge.etl.identity.scoring import both_sides, named, scores_sql
 from wellbridge.etl.identity.splinked import digit_of, settings
+from wellbridge.etl.identity.statements import statement
 from wellbridge.schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def in_spark(sql: str) -> str:
 
 def in_spark_condition(sql: str) -> str:
     """Return a condition of DuckDB as Spark understands it."""
-    return in_spark(f"SELECT {sql}").removeprefix("SELECT ")
+    return in_spark(statement("SELECT $sql", sql=sql)).removeprefix("SELECT ")
 
 
 def _in_spark(node: exp.Expression) -> exp.Expression:
