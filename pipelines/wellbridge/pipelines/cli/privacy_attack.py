@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from wellbridge.pipelines.cli.output import command, document, json_option, show_json, table
-from wellbridge.schemas.errors import ConfigurationError, Exit, PrivacyError, SourceError, VerifyError
+from wellbridge.schemas.errors import ConfigurationError, Exit, SourceError, VerifyError
 
 _PATH: Final = click.Path(path_type=Path)
 _CERTIFICATE: Final = "certificate.json"
@@ -30,7 +30,7 @@ def attack_command(paths: tuple[Path, ...], zeros_known: bool, as_json: bool) ->
     started = time.process_time()
     releases = [path for path in paths if (path / _CERTIFICATE).is_file()]
     rates = [file for path in paths if path not in releases for file in _rate_files(path)]
-    facts: dict[str, Any] = {"tables": _together(releases, 1 if zeros_known else 0), "rates": _rates(rates)}
+    facts: dict[str, Any] = {"tables": _together(releases, zeros_known), "rates": _rates(rates)}
     given = facts["tables"]["given_away"] + facts["tables"]["narrowed"] if releases else 0
     given += sum(one["races"]["exact"] + one["races"]["narrowed"] for one in facts["rates"])
     code = Exit.VERIFY if given else Exit.DONE
@@ -53,17 +53,12 @@ def _rate_files(path: Path) -> list[Path]:
     raise SourceError("WB-E-023", "There is nothing that could be attacked.", f"path {path.name}")
 
 
-def _together(folders: list[Path], blank_least: int) -> dict[str, Any] | None:
+def _together(folders: list[Path], zeros_known: bool) -> dict[str, Any] | None:
     if not folders:
         return None
-    from dataclasses import replace
+    from wellbridge.privacy import attack
 
-    from wellbridge.privacy.tables.joint import attack_together, read_release
-
-    found = [read_release(folder) for folder in folders]
-    # Where zeros could be hidden, to know the rules is not to know that a blank is none.
-    known = [one if one.hides_zeros else replace(one, blank_least=max(one.blank_least, blank_least)) for one in found]
-    return attack_together(known).as_dict()
+    return attack(folders, zeros_known=zeros_known).as_dict()
 
 
 def _rates(files: list[Path]) -> list[dict[str, Any]]:
@@ -124,34 +119,25 @@ def certify_command(
     alone, so it tells nothing that the table does not.
     """
     from wellbridge.pipelines.cli.privacy_tables import read_cohort
+    from wellbridge.privacy import certify
     from wellbridge.privacy.signing import signing_key
-    from wellbridge.privacy.tables.certificate import TABLE, attacked, write_release
     from wellbridge.privacy.tables.linked import Need
-    from wellbridge.privacy.tables.protection import Dimension, as_published, read_table
+    from wellbridge.privacy.tables.protection import Dimension
 
     if not by or not count:
         raise ConfigurationError("WB-E-011", "A table needs its dimensions and its column of counts.", "--by, --count")
     if (folder / _CERTIFICATE).exists():
         raise ConfigurationError("WB-E-011", "The table has a certificate already.", f"folder {folder.name}",
                                  todo="wellbridge privacy verify DIR")
-    dimensions, whom = [Dimension.read(text) for text in by], read_cohort(cohort)
     started = time.process_time()
-    found = as_published(
-        read_table(folder / TABLE, dimensions, count), by=dimensions, count=count, min_cell=min_cell, need=Need(need)
+    found = certify(
+        folder, by=[Dimension.read(text) for text in by], count=count, min_cell=min_cell, need=Need(need),
+        cohort=read_cohort(cohort), signer=None if sign is None else signing_key(sign),
     )
-    seen = attacked(found)
-    facts: dict[str, Any] = {"cells": found.table.height, "hidden": len(seen.cells),
-                             "given_away": len(seen.given_away),
-             "narrowed": len(seen.narrowed), "completions": len(seen.completions)}
-    if facts["given_away"] or facts["narrowed"]:
-        raise PrivacyError(
-            "WB-E-042", f"{facts['given_away']} hidden cell(s) can be worked out, and {facts['narrowed']} are "
-            "certainly small.", f"folder {folder.name}",
-        )
-    write_release(
-        found, folder / "certified", cohort=whom, signer=None if sign is None else signing_key(sign)
-    )
-    facts |= {"out": str(folder / "certified"), "cpu_s": round(time.process_time() - started, 3)}
+    # What gives something away is refused, see ``certify``.
+    facts = {"cells": found.cells, "hidden": found.hidden, "given_away": 0, "narrowed": 0,
+             "completions": found.completions, "out": str(found.out),
+             "cpu_s": round(time.process_time() - started, 3)}
     if as_json:
         show_json(document(Exit.DONE, **facts))
     else:
