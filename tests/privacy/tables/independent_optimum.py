@@ -60,22 +60,27 @@ def needs(count: int, least: int, *, is_strong: bool) -> tuple[int, int]:
     return (least - count, min(count, 3)) if is_strong else (1, 1)
 
 
-def fewest(table: Cross, least: int, *, is_strong: bool) -> int | None:
-    """Return the least number of cells to hide beside the small ones, None where nothing protects them all."""
+def fewest(table: Cross, least: int, *, is_strong: bool, blank_least: int = 0) -> int | None:
+    """Return the least number of cells to hide beside the small ones, None where nothing protects them all.
+
+    With a blank_least of 1 the reader knows that no hidden cell is nothing.
+    """
     counts, members = table.counts, table.members
     cells, atoms = members.shape
     small = (counts > 0) & (counts < least)
     wanted = []
     for cell in np.flatnonzero(small):
         up, down = needs(int(counts[cell]), least, is_strong=is_strong)
-        wanted += [(cell, up, 1), (cell, down, -1)]
+        down = min(down, int(counts[cell]) - blank_least)
+        wanted += [(cell, up, 1)] + ([(cell, down, -1)] if down else [])
     if not wanted:
         return 0
     # Unknowns: which cells are hidden, then the change of every inner cell for each wish.
     change = csr_matrix(members)
     changes = block_diag([change] * len(wanted), format="csr")
     upper = vstack([csr_matrix(np.diag(np.where(counts > 0, -float(TIMES * far), 0.0))) for _, far, _ in wanted])
-    lower = vstack([csr_matrix(np.diag(np.minimum(counts, TIMES * far).astype(float))) for _, far, _ in wanted])
+    falls = np.maximum(counts - blank_least, 0)
+    lower = vstack([csr_matrix(np.diag(np.minimum(falls, TIMES * far).astype(float))) for _, far, _ in wanted])
     goals = csr_matrix((len(wanted), cells + atoms * len(wanted))).tolil()
     for number, (cell, _, sign) in enumerate(wanted):
         goals[number, cells + number * atoms:cells + (number + 1) * atoms] = sign * members[cell]
