@@ -99,8 +99,10 @@ class _Completer:
         )
 
     def first(self) -> Ints:
-        """Return a completion."""
-        found = self._searched(self._lower, self._upper)
+        """Return a completion, with something in every cell where there is such a one: those can move either way."""
+        found = self._searched(np.minimum(self._lower + 1, self._upper), self._upper)
+        if found is None:
+            found = self._searched(self._lower, self._upper)
         if found is None:
             raise PrivacyError("WB-E-046", "The published cells contradict each other.")
         return found
@@ -113,20 +115,6 @@ class _Completer:
         if below is not None:
             upper[place] = below
         return self._searched(lower, upper) if lower[place] <= upper[place] else None
-
-    def pushed(self, places: Ints, completions: Ints, enough: int) -> Ints | None:
-        """Return a completion in which many of some cells are as large as ``enough``, or other than they were."""
-        lower, upper, cost = self._lower.copy(), self._upper.copy(), np.zeros(len(self._every))
-        least, greatest = completions[:, places].min(axis=0), completions[:, places].max(axis=0)
-        coin = self._random.random(len(places)) < 0.5
-        rises = (greatest < enough) | coin | (least <= lower[places])
-        # No cell need go further than is asked; but all of them at once may be too much, so none is forced to go.
-        rising, falling = places[rises], places[~rises]
-        upper[rising] = np.minimum(upper[rising], np.maximum(enough, greatest[rises] + 1))
-        lower[falling] = least[~rises] - 1
-        cost[places] = np.where(rises, -1.0, 1.0) * self._random.uniform(0.1, 1.0, len(places))
-        corner = self._corner(lower, upper, cost)
-        return None if corner is None else whole_near(self._program, self._matrix, corner, lower, upper)
 
     def _searched(self, lower: Floats, upper: Floats) -> Ints | None:
         for _ in range(_TRIES):
@@ -155,13 +143,9 @@ def _task(published: Published, attacked: Bools, values: Ints, enough: int) -> T
 
 
 def _challenged(completer: _Completer, completions: Ints, attacked: Bools, enough: int) -> Ints:
-    """Add completions for the attacked cells that the others leave in doubt: for many at once, then cell by cell."""
-    doubtful, idle = _doubtful(completions, attacked, enough), 0
-    while len(doubtful) and idle < _TRIES:
-        found = completer.pushed(doubtful, completions, enough)
-        completions = completions if found is None else np.vstack([completions, found])
-        before, doubtful = len(doubtful), _doubtful(completions, attacked, enough)
-        idle = 0 if len(doubtful) < before else idle + 1
+    """Add completions for the attacked cells that the others leave in doubt, cell by cell."""
+    least, greatest = completions.min(axis=0), completions.max(axis=0)
+    doubtful = np.flatnonzero(attacked & ((greatest < enough) | (least == greatest)))
     for place in doubtful:
         counts = completions[:, place]
         if counts.max() < enough:
@@ -175,11 +159,6 @@ def _challenged(completer: _Completer, completions: Ints, attacked: Bools, enoug
         if found is not None:
             completions = np.vstack([completions, found])
     return completions
-
-
-def _doubtful(completions: Ints, attacked: Bools, enough: int) -> Ints:
-    least, greatest = completions.min(axis=0), completions.max(axis=0)
-    return np.flatnonzero(attacked & ((greatest < enough) | (least == greatest)))
 
 
 def _ranged(

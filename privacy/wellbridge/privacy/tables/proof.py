@@ -3,7 +3,8 @@
 One move can prove thousands of units at once, so whole regions are moved together: a linear program pushes every
 unit that still needs proof up or down, at random, within a region of units that hang together. The next move sets
 out from where the last one arrived, not from the truth: what is far from the truth in many ways at once is reached
-in steps, and fractions that stop one step do not stop the next. Every place reached is a move; whatever is as far
+in steps, and fractions that stop one step do not stop the next. What was proved is drawn back to the truth on the
+way, so that moves stay short: a certificate of them is read sooner. Every place reached is a move; whatever is as far
 from the truth there as it must is proved. What remains (few) is left to ``repair``, which looks for one unit at a
 time and says what to hide where there is no move.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from scipy.sparse import bmat, csc_matrix, csr_matrix
+from scipy.sparse import bmat, csc_matrix, csr_matrix, hstack
 from scipy.sparse.csgraph import depth_first_order
 
 from wellbridge.privacy.tables.merged import Units
@@ -25,7 +26,9 @@ _REGION: Final = 8_000  # units of a region: the larger, the longer the moves, a
 # single searches are cheaper.
 _ROUND_COST: Final = 1 / 7_000_000
 _IDLE: Final = 2  # such rounds, one after another, that end the search
+_SLOW: Final = 0.1  # of what is left: where regions prove less, their edges may be in the way
 _LEAST: Final = 0.01  # weights are drawn from 1 to the square of its inverse
+_BACK: Final = 0.01  # weight of drawing back what proves nothing more
 _SEED: Final = 20_260_902
 
 Move = tuple[Ints, Ints]
@@ -82,7 +85,7 @@ class Proof:
             self.down[units[down | (up & self._either[units])]] = 0
 
     def harvest(self, hidden: Bools, *, worth: float = 1.0) -> None:
-        """Prove as much as moves of whole regions can.
+        """Prove as much as moves of whole regions can, and then, where single units are dear, moves of everything.
 
         Args:
             hidden: the pattern.
@@ -90,20 +93,21 @@ class Proof:
         """
         numbers = np.flatnonzero(hidden)
         matrix = self._units.matrix[:, numbers].tocsc()
-        idle = 0
+        size, idle = min(len(numbers), _REGION), 0
         while (before := len(self.left)) and idle < _IDLE:
-            for members in self._regions(matrix):
+            for members in self._regions(matrix, size):
                 self._push(matrix, numbers, np.sort(members))
             moved = np.flatnonzero(self._at)
             self.take(moved, self._at[moved])
-            least = 1 + _ROUND_COST * len(numbers) * min(len(numbers), _REGION) / worth
-            is_idle = before - len(self.left) < least
-            idle = idle + 1 if is_idle else 0
+            proved = before - len(self.left)
+            idle = idle + 1 if proved < 1 + _ROUND_COST * len(numbers) * size / worth else 0
+            if worth > 1 and size < len(numbers) and proved < _SLOW * before:
+                size, idle = len(numbers), 0
 
-    def _regions(self, matrix: csc_matrix) -> list[Ints]:
+    def _regions(self, matrix: csc_matrix, size: int) -> list[Ints]:
         """Cut the hidden units into regions that hang together, at other places each time."""
         count = matrix.shape[1]
-        if count <= _REGION:
+        if count <= size:
             return [np.arange(count, dtype=np.int64)]
         ties = matrix.astype(np.float64)
         graph = bmat([[None, ties.T], [ties, None]], format="csr")
@@ -114,7 +118,7 @@ class Proof:
                 seen[reached] = True
                 order.append(reached[reached < count])
         walk = np.concatenate(order).astype(np.int64)
-        cuts = np.arange(self._random.integers(1, _REGION), count, _REGION)
+        cuts = np.arange(self._random.integers(1, size), count, size)
         return [part for part in np.split(walk, cuts) if len(part)]
 
     def _push(self, matrix: csc_matrix, numbers: Ints, members: Ints) -> None:
@@ -125,45 +129,60 @@ class Proof:
         coin = self._random.choice(np.array([-1.0, 1.0]), len(units))
         wish = np.where((up > 0) & (down > 0), coin, np.where(up > 0, 1.0, np.where(down > 0, -1.0, 0.0)))
         # No unit goes further than it must; and weights far apart take few all the way rather than many half.
-        rise = np.where(wish > 0, np.maximum(up - at, 0), self._units.rise[units] - at)
-        fall = np.where(wish < 0, np.maximum(down + at, 0), self._units.fall[units] + at)
+        upper = np.where(wish > 0, np.maximum(up, at), self._units.rise[units])
+        lower = -np.where(wish < 0, np.maximum(down, -at), self._units.fall[units])
         cost = -wish * self._random.uniform(_LEAST, 1.0, len(units)) ** -2
-        change = whole_move(chosen_rows(matrix, members)[0], -fall.astype(np.float64), rise.astype(np.float64), cost)
-        assert change is not None, "standing still is a move"
-        self._at[units] += change
+        self._at[units] = _arrival(chosen_rows(matrix, members)[0], lower, upper, cost, at)
+
+
+def _arrival(matrix: csc_matrix, lower: Ints, upper: Ints, cost: Floats, at: Ints) -> Ints:
+    """Return where units arrive that set out from ``at``; what costs nothing is drawn back to the truth."""
+    free = np.flatnonzero(cost == 0)  # each is how far it is above the truth, less how far below, in two columns
+    above, under, weight = at.copy(), lower.copy(), cost.copy()
+    above[free], under[free], weight[free] = np.maximum(at[free], 0), 0, _BACK
+    below = above[free] - at[free]
+    found = whole_move(
+        csc_matrix(hstack([matrix, -matrix[:, free]])), np.concatenate([under, 0 * below]).astype(np.float64),
+        np.concatenate([upper, -lower[free]]).astype(np.float64),
+        np.concatenate([weight, np.full(len(free), _BACK)]), start=np.concatenate([above, below]),
+    )
+    assert found is not None, "standing still is a move"
+    found[free] -= found[len(at):]
+    return found[: len(at)]
 
 
 def whole_move(
-    matrix: csc_matrix, lower: Floats, upper: Floats, cost: Floats, *, enough: float = 0.0,
-    branch: bool = False,
+    matrix: csc_matrix, lower: Floats, upper: Floats, cost: Floats, *, start: Ints | None = None,
+    enough: float | None = None, branch: bool = False,
 ) -> Ints | None:
     """Return a move in whole numbers: what comes out fractional is kept still and the rest moved again.
 
     Args:
         matrix: the sums, seen from the units that may move.
-        lower, upper: how far each may move; standing still must be allowed.
+        lower, upper: how far each may move from the truth; ``start`` must be allowed.
         cost: of moving each by one; the cheapest move is looked for.
+        start: the move from which to set out; none without.
         enough: the least that the move must gain; None is returned when it does not.
         branch: instead of keeping still, search on for whole numbers, which may take long.
     """
-    nothing = np.zeros(matrix.shape[0])
-    program = Program(matrix, nothing, nothing, lower, upper, cost, presolve=True)
+    begin = np.zeros(matrix.shape[1]) if start is None else start.astype(np.float64)
+    known, worst = matrix @ begin, np.inf if enough is None else WHOLE - enough
+    program = Program(matrix, known, known, lower, upper, cost, presolve=True)
     while True:
         found = program.solve()
         assert found is not None, "standing still is a move"
-        if -found.objective < enough - WHOLE:
+        if found.objective > worst:
             return None
         broken = found.fractional
         if not len(broken):
             return found.whole()
         if branch:
             best = program.solve_whole()
-            return best.whole() if best is not None and -best.objective >= enough - WHOLE else None
+            return best.whole() if best is not None and best.objective <= worst else None
         near = whole_near(program, matrix, found, lower, upper)
-        if near is not None and -float(cost @ near) >= enough - WHOLE:
+        if near is not None and float(cost @ near) <= worst:
             return near
-        still = np.zeros(len(broken))
-        program.bound(broken, still, still)
+        program.bound(broken, begin[broken], begin[broken])
 
 
 def as_matrix(units: Units, moves: list[Move], cells: int) -> csr_matrix:
