@@ -63,6 +63,21 @@ def test_a_zero_whose_total_is_zero_stays():
     assert zeros(found) == {("A", "N", "R1"), ("B", "N", "R0")}
 
 
+def test_nobody_can_draw_the_zeros_again_but_who_holds_the_seed():
+    many = pl.DataFrame([(f"S{n}", f"R{race}", 0 if race == 0 else 20 + n)
+                         for n in range(60) for race in range(2)], schema=["school", "race", "n"], orient="row")
+    many = pl.concat([many, pl.DataFrame({"school": ["S0", "S1"], "race": ["R2", "R2"], "n": [3, 4]})])
+
+    def blanks(seed: int | None) -> frozenset[tuple[str, ...]]:
+        by = [Dimension(("school",)), Dimension(("race",))]
+        found = protect(many, by=by, count="n", need=Need.WEAK, hide_zeros=0.8, seed=seed)
+        hidden = found.table.filter(pl.Series(found.found.hidden & (found.task.values == 0)))
+        return frozenset(hidden.select("school", "race").iter_rows())
+
+    assert len({blanks(None) for _ in range(4)}) == 4  # of more than a million draws
+    assert blanks(11) == blanks(11) != blanks(12)
+
+
 @pytest.mark.parametrize(
     ("declared", "code"),
     [
@@ -107,6 +122,8 @@ def test_the_commands_agree_on_what_that_reader_knows(tmp_path: Path, capsys: py
     assert run(*asked, "--out", str(tmp_path / "two")) in (0, 14)
     assert run(*asked, "--hide-zeros", "0.5", "--zeros-known", "--out", str(tmp_path / "three")) == 10
     assert run(*asked, *structural, "--out", str(tmp_path / "four")) == 10
+    assert run(*asked, "--seed", "1", "--out", str(tmp_path / "five")) == 10
+    assert run(*asked, "--seed", "1", "--hide-zeros", "0.5", "--out", str(tmp_path / "six")) == 0
     capsys.readouterr()
     assert run("privacy", "attack", str(tmp_path / "one"), "--zeros-known", "--json") == 0
     assert json.loads(capsys.readouterr().out)["tables"]["given_away"] == 0

@@ -30,6 +30,7 @@ _SETTINGS: Final = ("count", "by", "min_cell", "need")
 @click.option("--zeros-known", is_flag=True, help="Protect also from a reader who knows that a blank is never zero.")
 @click.option("--hide-zeros", type=click.FloatRange(0, 1, max_open=True), default=0.0, metavar="SHARE",
               help="Hide zeros too, this share beside the small cells, so that a blank may be one for any reader.")
+@click.option("--seed", type=click.IntRange(0), help="Draw the zeros again as with this seed; keep it secret.")
 @click.option("--structural", type=_FILE, metavar="FILE",
               help="Combinations that there are not, by members of dimensions; with --hide-zeros these zeros stay.")
 @click.option("--effort", type=click.Choice(["exact", "quick"]), help="Look for the optimum, or for a good pattern.")
@@ -46,7 +47,7 @@ _SETTINGS: Final = ("count", "by", "min_cell", "need")
 @command
 @or_amounts
 def protect_command(
-    file: Path, zeros_known: bool, hide_zeros: float, structural: Path | None, effort: str | None,
+    file: Path, zeros_known: bool, hide_zeros: float, seed: int | None, structural: Path | None, effort: str | None,
     policy: Path | None, out: Path, after: tuple[Path, ...],
     cohort: Path | None, sealed: Path | None, key: Path | None, sign: Path | None, as_json: bool, **given: Any,
 ) -> Exit:
@@ -74,10 +75,10 @@ def protect_command(
 
     if (sealed is None) != (key is None):
         raise ConfigurationError("WB-E-011", "An auditor's certificate needs a file and a key.", "--sealed, --seal-key")
-    if (zeros_known and hide_zeros) or (structural is not None and not hide_zeros):
+    if (zeros_known and hide_zeros) or ((structural, seed) != (None, None) and not hide_zeros):
         raise ConfigurationError(
-            "WB-E-011", "Zeros are known or may be hidden, not both; structural ones go with hidden ones.",
-            "--zeros-known, --hide-zeros, --structural",
+            "WB-E-011", "Zeros are known or may be hidden, not both; structural ones and a seed go with hidden ones.",
+            "--zeros-known, --hide-zeros, --structural, --seed",
         )
     wanted = _settings(given, policy)
     check_places(out, sealed, key)
@@ -90,7 +91,7 @@ def protect_command(
         rows, by=by, count=wanted["count"], min_cell=10 if wanted["min_cell"] is None else wanted["min_cell"],
         need=Need(wanted["need"] or "strong"),
         effort={"exact": EXACT, "quick": QUICK, None: None}[effort], blank_least=1 if zeros_known else 0,
-        hide_zeros=hide_zeros, structural=None if structural is None else read_records(structural).frame,
+        hide_zeros=hide_zeros, seed=seed, structural=None if structural is None else read_records(structural).frame,
     )
     earlier = [read_release(folder) for folder in after]
     found = protect_after(alone, earlier, name=out.name, cohort=whom) if earlier else alone

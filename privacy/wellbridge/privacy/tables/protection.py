@@ -115,7 +115,7 @@ def read_table(
 
 def protect(
     table: pl.DataFrame, *, by: Sequence[Dimension], count: str, min_cell: int = 10, need: Need = Need.STRONG,
-    effort: Effort | None = None, blank_least: int = 0, hide_zeros: float = 0.0,
+    effort: Effort | None = None, blank_least: int = 0, hide_zeros: float = 0.0, seed: int | None = None,
     structural: pl.DataFrame | None = None,
 ) -> ProtectedTable:
     """Hide the small cells of a table, and the fewest others without which they could be worked out.
@@ -130,6 +130,7 @@ def protect(
         effort: how long to look for the optimum; as the table's size allows without.
         blank_least: what a reader knows of a hidden count: 1 for who knows that zeros are always shown.
         hide_zeros: share of zeros among what is hidden from the start, below 1 (``zeros``).
+        seed: of their draw, a secret; without one the operating system draws.
         structural: combinations that there are not, whose zeros stay (``zeros``).
 
     Raises:
@@ -148,7 +149,7 @@ def protect(
     task = _task(sums, min_cell, need, blank_least)
     if hide_zeros:
         stays = np.zeros_like(task.hidden) if structural is None else structural_zeros(found, structural)
-        drawn = drawn_zeros(found, task.hidden, stays, hide_zeros)
+        drawn = drawn_zeros(found, task.hidden, stays, hide_zeros, seed)
         task, effort = _with_zeros(task, drawn, needs(sums.values, min_cell, need)[0]), effort or QUICK
     pattern = suppress(task, effort)
     zeros = task.values == 0

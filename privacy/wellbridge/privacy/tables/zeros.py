@@ -2,13 +2,13 @@
 
 No zero need be hidden to protect a small count: it cannot fall, and what must fall for others to rise can rise as
 well. So the cheapest pattern never holds one, and that is what such a reader would know. Therefore a share of the
-blanks is made of zeros, drawn at random, each as open as a small count is. A *structural* zero (a grade that a school
-does not have) is known without any release, and so is a zero whose total is zero; both stay.
+blanks is made of zeros, drawn at random, each as open as a small count is. Who knew the seed of the draw could draw
+again on a table that he thinks likely, and see whether the same blanks come out; so there is none in the program.
+A *structural* zero (a grade that a school does not have) is known without any release, and so is a zero whose total is
+zero; both stay.
 """
 
 from __future__ import annotations
-
-from typing import Final
 
 import numpy as np
 import polars as pl
@@ -16,8 +16,6 @@ import polars as pl
 from wellbridge.privacy.tables.margins import Axis, Grid
 from wellbridge.privacy.tables.sums import Bools, Ints
 from wellbridge.schemas.errors import ConfigurationError, PrivacyError
-
-_SEED: Final = 20_260_904
 
 
 def structural_zeros(table: Grid, declared: pl.DataFrame) -> Bools:
@@ -49,7 +47,7 @@ def structural_zeros(table: Grid, declared: pl.DataFrame) -> Bools:
     return none.ravel()
 
 
-def drawn_zeros(table: Grid, small: Bools, stays: Bools, share: float) -> Bools:
+def drawn_zeros(table: Grid, small: Bools, stays: Bools, share: float, seed: int | None = None) -> Bools:
     """Return inner zeros to hide, in the order of the grid, so that of these and the small cells ``share`` are zeros.
 
     Fewer are returned where the table does not have as many.
@@ -59,6 +57,7 @@ def drawn_zeros(table: Grid, small: Bools, stays: Bools, share: float) -> Bools:
         small: which cells are small.
         stays: which zeros may not be hidden.
         share: below 1.
+        seed: of the draw, a secret; without one the operating system draws.
     """
     could = (table.counts == 0) & ~stays.reshape(table.counts.shape)
     for number, axis in enumerate(table.axes):
@@ -68,7 +67,7 @@ def drawn_zeros(table: Grid, small: Bools, stays: Bools, share: float) -> Bools:
     found = np.flatnonzero(could)
     wanted = int(np.ceil(share / (1 - share) * small.sum()))
     drawn: Bools = np.zeros(could.size, dtype=np.bool_)
-    drawn[np.random.default_rng(_SEED).permutation(found)[:wanted]] = True
+    drawn[np.random.default_rng(seed).permutation(found)[:wanted]] = True
     return drawn
 
 
