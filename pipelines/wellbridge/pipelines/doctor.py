@@ -52,6 +52,7 @@ def examine(root: Path) -> list[Finding]:
         _stores,
         _agreements,
         _rules,
+        _linking,
     )
     for check in checks:
         findings.extend(check(site))
@@ -64,6 +65,17 @@ def _versions() -> Finding:
     if version("duckdb").split(".")[0] != "1":
         return Finding("versions", FAIL, shown, 'Install "duckdb<2": 2.0 breaks one-to-one linking.')
     return Finding("versions", OK, f"Python {sys.version.split()[0]}, {shown}")
+
+
+def _linking(_site: Site) -> Iterator[Finding]:
+    from wellbridge.etl.identity.scoring import self_check
+
+    try:
+        took = self_check()
+    except SafeError as error:
+        yield Finding("linking", FAIL, f"{error.what} {error.where}", error.todo)
+    else:
+        yield Finding("linking", OK, f"a thousand records with a thousand in {took:.1f} CPU-s")
 
 
 def _origins() -> str:

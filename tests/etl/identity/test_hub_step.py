@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from small_hub import ANA, BEN, CLEO, Said, SmallHub
 
+from wellbridge.etl.identity import scoring, step
 from wellbridge.etl.identity.explain import as_of, explain
 from wellbridge.etl.identity.history import memberships, person_of, resolve, verify_events
 from wellbridge.schemas.errors import ConfigurationError
@@ -248,3 +249,24 @@ def test_twins_and_siblings_stay_apart(tmp_path: Path) -> None:
                 hub.say(name, said)
                 hub.link()
             assert hub.partition() == {frozenset({"student:1"}), frozenset({"student:2", "c/patient:1"})}
+
+
+def test_an_engine_that_has_not_linked_here_is_checked_before_a_large_night(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks: list[int] = []
+    monkeypatch.setattr(scoring, "self_check", lambda: checks.append(1))
+    monkeypatch.setattr(step, "_LARGE", 2)
+    with SmallHub(tmp_path / "hub") as hub:
+        hub.say("student:1", ANA)
+        hub.link()
+        assert checks == []  # a small night needs none
+        hub.store.run("DELETE FROM identity_run")
+        hub.say("student:2", BEN)
+        hub.say("clinic/patient:9", CLEO)
+        hub.link()
+        assert checks == [1]
+        hub.say("student:3", CLEO)
+        hub.say("clinic/patient:8", ANA)
+        hub.link()
+        assert checks == [1]  # the same engine as the last time

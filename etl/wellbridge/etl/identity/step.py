@@ -31,6 +31,7 @@ _ENDS: Final = (
     "SELECT hash(record_a) AS one, hash(record_b) AS other FROM scored_pair "
     "UNION ALL SELECT hash(record_a), hash(record_b) FROM link_constraint"
 )
+_LARGE: Final = 2_000  # new records in one night for which a quadratic plan would be felt
 MOVED: Final = {"subject_key": pl.String, "person_key": pl.String}
 
 
@@ -48,6 +49,8 @@ def link(vault: Vault, run_id: str = "") -> pl.DataFrame:
     is_other = config != store.value("SELECT config_hash FROM identity_run ORDER BY ended_at DESC LIMIT 1")
     seeds, gone = pl.DataFrame(schema={"record_id": pl.String}), None
     if new.height:
+        if new.height >= _LARGE:
+            _check_engine(store)
         seeds, gone = read(store, vault.seals, new, sources, moment)
         reach("identity.scored")
     touched = _touched(store, seeds, is_all=is_other)
@@ -65,6 +68,19 @@ def link(vault: Vault, run_id: str = "") -> pl.DataFrame:
     vault.set_persons(moves)
     _note_run(store, moment, config, new, decided, moved)
     return moves
+
+
+def _check_engine(store: Store) -> None:
+    """Check an engine that has not linked here before: a plan that is quadratic shows on a thousand records."""
+    last = store.value("SELECT engine_versions FROM identity_run ORDER BY ended_at DESC LIMIT 1")
+    if last != _engines():
+        from wellbridge.etl.identity.scoring import self_check  # noqa: PLC0415 - as in ``matcher``
+
+        self_check()
+
+
+def _engines() -> str:
+    return json.dumps({name: importlib.metadata.version(name) for name in ("duckdb", "polars", "splink")})
 
 
 def _sources(store: Store) -> list[Source]:
@@ -190,7 +206,6 @@ def _note_run(
     outcomes = dict(decided.group_by("outcome").len().sort("outcome").iter_rows())
     metrics = {"read": new.height, "decided": outcomes, "moved": moved.height}
     inputs = store.frame("SELECT count(*) AS records, bit_xor(content) AS content FROM source_record").row(0)
-    engines = {name: importlib.metadata.version(name) for name in ("duckdb", "polars", "splink")}
     row = {
         "run_id": moment.run_id,
         "ended_at": moment.at,
@@ -198,7 +213,7 @@ def _note_run(
         "config_hash": config,
         "model_hash": matcher.model_hash(),
         "code_version": importlib.metadata.version("wellbridge"),
-        "engine_versions": json.dumps(engines),
+        "engine_versions": _engines(),
         "metrics": json.dumps(metrics),
     }
     store.run("DELETE FROM identity_run WHERE run_id = ?", [moment.run_id])
