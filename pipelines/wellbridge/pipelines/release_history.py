@@ -20,6 +20,7 @@ from wellbridge.privacy.tables.further import ROUNDS, Remedy, refusal, remedy
 from wellbridge.privacy.tables.linked import Need
 from wellbridge.schemas.errors import PrivacyError
 
+PAGE: Final = "page"  # the extract that the page is
 PAGES: Final = ".pages"  # in the folder of releases: what the lead's page printed of measures, day by day
 
 
@@ -63,7 +64,9 @@ def folders(out_dir: Path) -> list[Path]:
 
 
 def _pages(out_dir: Path, manifest: Mapping[str, Any]) -> list[Path]:
-    """Return what the page printed on the days of a release; it rounds, so that no day tells what changed since."""
+    """Return what the page printed on the days of a release. It rounds: pages are not compared with each other."""
+    if manifest["extract"] == PAGE:
+        return []
     days = {table["on"] for table in manifest["tables"] if "on" in table}
     return sorted(path for day in days for path in (out_dir / PAGES).glob(f"page_{day}_*"))
 
@@ -76,7 +79,7 @@ def remember_page(out_dir: Path, limits: Limits, files: Sequence[DataFile]) -> N
         limits: the page's least cell.
         files: its measures, as coarse as they are printed.
     """
-    manifest, contents = _draft("page", limits, files)
+    manifest, contents = _draft(PAGE, limits, files)
     contents[NAME] = json.dumps(manifest, sort_keys=True).encode()
     digest = hashlib.sha256(b"".join(contents[name] for name in sorted(contents))).hexdigest()
     folder = out_dir / PAGES / f"page_{files[0].facts['on']}_{digest[:12]}"

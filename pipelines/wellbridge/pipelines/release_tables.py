@@ -31,6 +31,7 @@ Cell = Mapping[str, str]
 _WHERE: Final = "manifest.json · tables · on, schools"
 _EPSILON: Final = 1e-9
 _SHARE: Final = 0.00005 + _EPSILON
+_PERCENT: Final = 0.005 + _SHARE  # a whole percent of a share that was rounded before
 _ROUNDING: Final = 0.005  # a range of whole percents may have been rounded outwards or inwards
 
 
@@ -244,8 +245,8 @@ def _ends(row: Mapping[str, str | None], few: int, many: int) -> tuple[tuple[int
     value, at_least, at_most = (row[name] or "" for name in ("value", "at_least", "at_most"))
     share = float(value or 0)
     # Whole percents; one and ninety-nine of them are also printed for less and for more.
-    low_end = max(0.0, share - 0.005) if value and share > 0.01 else float(at_least or 0) - 0.005
-    high_end = min(1.0, share + 0.005) if value and share < 0.99 else float(at_most or 1) + 0.005
+    low_end = max(0.0, share - _PERCENT) if value and share > 0.01 else float(at_least or 0) - _PERCENT
+    high_end = min(1.0, share + _PERCENT) if value and share < 0.99 else float(at_most or 1) + _PERCENT
     low, high = (
         max(0, math.ceil(low_end * few - _EPSILON)), min(many, math.floor(high_end * many + _EPSILON)),
     )

@@ -22,7 +22,7 @@ from wellbridge.pipelines.extract_tables import DataFile, Hide, aggregate_files
 from wellbridge.pipelines.measures.measure import PERSON_DIMENSIONS, Kind
 from wellbridge.pipelines.measures.registry import MEASURES
 from wellbridge.pipelines.policy.release import Limits
-from wellbridge.pipelines.release_history import beside_earlier, remember_page
+from wellbridge.pipelines.release_history import PAGE, beside_earlier, remember_page
 from wellbridge.pipelines.report import words
 from wellbridge.privacy.rules.practice import Practice
 from wellbridge.privacy.tables.published_shares import COLUMNS, HIDDEN
@@ -31,7 +31,7 @@ from wellbridge.schemas.errors import PrivacyError
 
 _OWN: Final = tuple(dict.fromkeys(m.own_dimension for m in MEASURES.values() if m.own_dimension is not None))
 _PAGE: Final = ExtractDefinition(
-    id="page",
+    id=PAGE,
     title="The page for the district's lead",
     kind=AGGREGATE,
     agreement="",
