@@ -199,11 +199,12 @@ def _check_forgotten(site: Site, records: list[str], ids: list[str]) -> None:
         name: _vault(site, f"SELECT count(*) AS n FROM {name} WHERE {column} IN (?, ?)", records)[0]["n"]
         for name, column in (
             ("record_part", "record_id"),
+            ("record_mark", "record_id"),
             ("source_key", "key"),
             ("record_tombstone", "record_id"),
         )
     }
-    assert count == {"record_part": 0, "source_key": 0, "record_tombstone": 2}
+    assert count == {"record_part": 0, "record_mark": 0, "source_key": 0, "record_tombstone": 2}
     assert _vault(site, "SELECT * FROM source_key WHERE source_id IN (?, ?)", ids) == []
     with open_store(site.warehouse, METADATA, read_only=True) as warehouse:
         left = [

@@ -18,12 +18,13 @@ from wellbridge.schemas.errors import ConfigurationError, SourceError
 
 PROJECT_FILE: Final = "wellbridge.toml"
 FAIL_ON: Final = ("held", "warn", "never")
+GATES: Final = ("block", "warn")
 _MOST_SHEET_DAYS: Final = 90
 _SECTIONS: Final = {
     "district": frozenset({"name", "id"}),
     "run": frozenset({"held_limit", "fail_on"}),
     "report": frozenset({"min_cell"}),
-    "identity": frozenset({"reviewers", "sheet_days"}),
+    "identity": frozenset({"reviewers", "sheet_days", "gates", "max_gap", "max_drift"}),
 }
 
 
@@ -58,6 +59,9 @@ class Site:
         min_cell: smallest number of persons that may be shown on the site's own page.
         reviewers: how many must agree before a doubtful pair of records is decided, 1 or 2.
         sheet_days: how long a review sheet may be answered.
+        gates: whether a night whose links fail a gate is stopped (``block``) or told of (``warn``).
+        max_gap: largest gap of a group's estimated recall to all others'.
+        max_drift: largest drift of a comparison since the last run, in bits a link.
     """
 
     root: Path
@@ -70,6 +74,9 @@ class Site:
     min_cell: int = 10
     reviewers: int = 1
     sheet_days: int = 14
+    gates: str = "block"
+    max_gap: float = 0.05
+    max_drift: float = 1.0
 
     @property
     def warehouse(self) -> Path:
@@ -229,6 +236,7 @@ def load_site(root: Path) -> Site:
             f"reviewers must be 1 or 2, and sheet_days 1 to {_MOST_SHEET_DAYS}.",
             f"{PROJECT_FILE} · [identity]",
         )
+    gates, max_gap, max_drift = _gates(config)
     return Site(
         root=root,
         district=str(district.get("name", root.name)),
@@ -240,7 +248,26 @@ def load_site(root: Path) -> Site:
         min_cell=int(min_cell),
         reviewers=int(reviewers),
         sheet_days=int(sheet_days),
+        gates=gates,
+        max_gap=max_gap,
+        max_drift=max_drift,
     )
+
+
+def _gates(config: Mapping[str, Any]) -> tuple[str, float, float]:
+    """Return the policy on gates of linking, and their limits."""
+    policy = _table(config, "identity", Path(PROJECT_FILE)).get("gates", "block")
+    max_gap, max_drift = (
+        _number(config, "identity", "max_gap", 0.05),
+        _number(config, "identity", "max_drift", 1.0),
+    )
+    if policy not in GATES or not 0 <= max_gap <= 1 or not max_drift >= 0:
+        raise ConfigurationError(
+            "WB-E-011",
+            f"gates must be one of {', '.join(GATES)}, max_gap 0 to 1, and max_drift 0 or more.",
+            f"{PROJECT_FILE} · [identity]",
+        )
+    return policy, max_gap, max_drift
 
 
 def _number(config: Mapping[str, Any], section: str, name: str, default: float) -> float:

@@ -322,8 +322,8 @@ ADVICE: Final[dict[str, Advice]] = {
         "pip install 'wellbridge[spark]', or leave the engine to DuckDB",
     ),
     "WB-E-105": Advice(
-        "Links that favour a group, or that changed at a stroke, would put care on wrong children or hide it from some.",
-        "Look at what the feed sent; if the links are right: wellbridge run --gates warn, then wellbridge identity status",
+        "Links that miss one group more than others, or that changed at a stroke, hide or misplace children's care.",
+        "Look at what the feeds sent; if the links may stand: wellbridge run --gates warn, then identity review",
     ),
 }
 

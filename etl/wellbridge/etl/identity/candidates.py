@@ -63,13 +63,14 @@ def read(
 def _compare(
     store: Store, seals: Seals, raw: pl.DataFrame, changed: pl.DataFrame, sources: Sequence[Source]
 ) -> None:
-    """Store the tokens of changed records, and the scores of their pairs."""
+    """Store the tokens and marks of changed records, and the scores of their pairs."""
     if not raw.height:
         return
     standard = matcher.standard(raw)
     tokens = _tokens(seals, standard, changed)
     near = _near(store, tokens, sources)
     store.append("block_token", tokens.select("number", "token"))
+    store.append("record_mark", matcher.marks(standard))
     pairs = matcher.score(standard, matcher.standard(_raw(store, seals, near)), sources)
     if pairs.height:
         store.append("scored_pair", pairs.with_columns(pl.lit(matcher.model_hash()).alias("model_hash")))
@@ -134,8 +135,9 @@ def _note(store: Store, now: pl.DataFrame, moment: Moment) -> pl.DataFrame:
 
 
 def _forget_pairs(store: Store, changed: pl.DataFrame) -> pl.DataFrame:
-    """Drop the tokens and pairs of changed records; return the pairs."""
+    """Drop the tokens, marks and pairs of changed records; return the pairs."""
     store.run("DELETE FROM block_token t USING changed c WHERE t.number = c.number", changed=changed)
+    store.run("DELETE FROM record_mark m USING changed c WHERE m.record_id = c.record_id", changed=changed)
     chosen = "record_a IN (SELECT record_id FROM changed) OR record_b IN (SELECT record_id FROM changed)"
     gone = store.frame(f"SELECT {', '.join(PAIR_COLUMNS)} FROM scored_pair WHERE {chosen}", changed=changed)
     if gone.height:

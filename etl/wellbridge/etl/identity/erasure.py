@@ -52,6 +52,7 @@ _DELETIONS = (
     "DELETE FROM source_key k USING gone g WHERE k.key = g.record_id",
     "DELETE FROM record_part p USING gone g WHERE p.record_id = g.record_id",
     "DELETE FROM block_token t USING gone g, source_record r WHERE r.record_id = g.record_id AND t.number = r.number",
+    "DELETE FROM record_mark m USING gone g WHERE m.record_id = g.record_id",
     "DELETE FROM scored_pair p USING gone g WHERE p.record_a = g.record_id OR p.record_b = g.record_id",
     "DELETE FROM link_constraint c USING gone g WHERE c.record_a = g.record_id OR c.record_b = g.record_id",
     "UPDATE source_record SET content = NULL, matcher = 'forgotten', is_decided = false FROM gone g "

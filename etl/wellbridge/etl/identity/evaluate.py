@@ -20,7 +20,7 @@ from wellbridge.etl.identity.model import M_FLOOR, Model
 
 MAX_GAP: Final = 0.05  # reference/linkage.md 4.6 (3)
 MAX_DRIFT_BITS: Final = 1.0  # a link's odds are doubted by a factor of two
-_CONFIDENCE: Final = 0.95
+CONFIDENCE: Final = 0.95
 _LEAST_GROUP: Final = 30  # true pairs; a smaller group's recall is chance, and its name may point at a child
 
 
@@ -39,7 +39,7 @@ class Truth:
     groups: tuple[str, ...] = ()
 
 
-def wilson(hits: int, of: int, confidence: float = _CONFIDENCE) -> list[float] | None:
+def wilson(hits: int, of: int, confidence: float = CONFIDENCE) -> list[float] | None:
     """Return Wilson's interval of a share, rounded to five digits; None of nothing."""
     if of == 0:
         return None
@@ -77,7 +77,7 @@ def judge(
     ).join(found.with_columns(is_found=True), on=["record_a", "record_b"], how="left").with_columns(
         pl.col("is_found").fill_null(False)
     )  # fmt: skip
-    groups = _groups(true, truth.groups)
+    groups = recall_by_group(_with_groups(true, truth.groups), truth.groups)
     shares = level_shares(links, model)
     return {
         "left": matched.left.height,
@@ -180,25 +180,40 @@ def _collisions(links: pl.DataFrame, matched: Matched) -> dict[str, Any]:
     }
 
 
-def _groups(true: pl.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return recall of every value of every group that is not small, beside all others'."""
-    found = []
-    for name in names:
-        column = (
+def _with_groups(true: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Return true pairs with each group as either side knows it, each of size 1."""
+    return true.select(
+        "is_found",
+        pl.lit(1).alias("size"),
+        *(
             pl.coalesce(name, f"{name}_r")
             if true[name].dtype != pl.Boolean
             else (pl.col(name) | pl.col(f"{name}_r"))
-        )
+            for name in names
+        ),
+    )
+
+
+def recall_by_group(pairs: pl.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return recall of every value of every group that is not small, beside all others'.
+
+    Args:
+        pairs: ``is_found``, ``size`` (how many true pairs a row stands for) and a column for each group.
+        names: of those columns.
+    """
+    found = []
+    whole, all_hits = round(pairs["size"].sum()), int(pairs["is_found"].sum())
+    for name in names:
         sums = (
-            true.group_by(column.cast(pl.String).alias("value"))
-            .agg(pl.len(), pl.col("is_found").sum())
+            pairs.group_by(pl.col(name).cast(pl.String).alias("value"))
+            .agg(pl.col("size").sum().round().cast(pl.Int64), pl.col("is_found").sum())
             .drop_nulls()
         )
-        sums = sums.filter(pl.col("len") >= _LEAST_GROUP)
-        confidence = 1 - (1 - _CONFIDENCE) / max(sums.height, 1)
+        sums = sums.filter(pl.col("size") >= _LEAST_GROUP)
+        confidence = 1 - (1 - CONFIDENCE) / max(sums.height, 1)
         for value, size, hits in sums.sort("value").iter_rows():
-            others, others_hits = true.height - size, int(true["is_found"].sum()) - hits
-            recall, rest = hits / size, others_hits / others if others else None
+            others, others_hits = whole - size, all_hits - hits
+            recall, rest = min(hits / size, 1.0), min(others_hits / others, 1.0) if others > 0 else None
             interval = wilson(hits, size, confidence)
             gap = None if rest is None else rest - recall
             is_real = rest is not None and interval is not None and interval[1] < rest
@@ -215,7 +230,11 @@ def _groups(true: pl.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
 
 def level_shares(links: pl.DataFrame, model: Model) -> dict[str, list[float]]:
     """Return, by comparison, how often each level holds among links, from the lowest up."""
-    by_levels = links.drop_nulls("levels").group_by("levels").len()
+    return shares_of(links.drop_nulls("levels").group_by("levels").len(), model)
+
+
+def shares_of(by_levels: pl.DataFrame, model: Model) -> dict[str, list[float]]:
+    """Return the shares of ``level_shares`` from links counted by their ``levels`` (``len``)."""
     count = by_levels["len"].to_numpy().astype(float)
     shares = {}
     for place, one in enumerate(model.comparisons):

@@ -50,6 +50,12 @@ def standard(raw: pl.DataFrame) -> pl.DataFrame:
     return prepared(raw, model())
 
 
+def marks(records: pl.DataFrame) -> pl.DataFrame:
+    """Return ``record_id, double_surname`` of records of ``standard`` that have a surname."""
+    double = records.select("record_id", (pl.col("last_names").list.len() > 1).alias("double_surname"))
+    return double.drop_nulls()
+
+
 def blocking_keys(records: pl.DataFrame) -> pl.DataFrame:
     """Return ``record_id, key``: records that share a key are compared.
 

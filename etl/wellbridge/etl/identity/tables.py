@@ -44,6 +44,8 @@ SOURCE_RECORD = _table(
 )
 # By the record's ``number``: there are several tokens a record, and a number takes a fraction of an id's room.
 BLOCK_TOKEN = _table("block_token", number=_I, token=_I)
+# What groups of children can be told by, found when a record was read: a yes or no, never what it says.
+RECORD_MARK = _table("record_mark", record_id=_T, double_surname=_B)
 # Every pair that was scored, and what was decided about it last: the review queue is ``outcome = 'review'``.
 SCORED_PAIR = _table(
     "scored_pair",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import getpass
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from wellbridge.etl.vault import Vault
 
 _NAME = "A record or person: NAMESPACE:ID, or eight characters or more of its key."
+_BEHIND = 5  # groups that are shown
 _SHOWN = 12  # characters of a key in a table
 _DAY = click.DateTime(["%Y-%m-%d"])
 _INSTANT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
@@ -86,10 +88,30 @@ def status_command(project: Path, as_json: bool) -> Exit:
     click.echo(f"\n{found['persons']:,} persons; {found['review']:,} pairs wait for review.")
     if found["decided"]:
         click.echo(table(found["decided"], ["outcome", "reason", "pairs"]))
+    for line in _last_links(found["run"]):
+        click.echo(line)
     broken = found["events"]["first_broken"]
     chain = "whole" if broken is None else f"BROKEN at event {broken}"
     click.echo(f"\n{found['events']['count']:,} key events, their chain {chain}.")
     return code
+
+
+def _last_links(run: dict[str, Any] | None) -> list[str]:
+    """Say how the links stood after the last run that decided anything: by tier, and where a group is behind."""
+    links = json.loads(run["metrics"]).get("links") if run else None
+    if not links:
+        return []
+    behind = sorted((one for one in links["groups"] if (one["gap"] or 0) > 0), key=lambda one: -one["gap"])
+    lines = [f"\nLinks to the roster after run {run['run_id']}:", table(links["sources"])] if run else []
+    if behind:
+        columns = ["group", "value", "true_pairs", "recall", "others_recall", "gap"]
+        lines += ["\nGroups furthest behind, by recall as estimated from open questions:"]
+        lines += [table(behind[:_BEHIND], columns)]
+    most = links["drift"]["most"]
+    return [
+        *lines,
+        "\nDrift since the run before: " + ("nothing to compare." if most is None else f"{most:.2f} bits."),
+    ]
 
 
 @click.command("as-of")

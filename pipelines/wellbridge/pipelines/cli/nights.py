@@ -17,7 +17,7 @@ from wellbridge.pipelines.cli.output import (
     table,
 )
 from wellbridge.pipelines.nightly.run import RunReport, Wanted, new_arrivals, run_night
-from wellbridge.pipelines.site import FAIL_ON, Site, load_site
+from wellbridge.pipelines.site import FAIL_ON, GATES, Site, load_site
 from wellbridge.schemas.errors import Exit, HeldError, render
 
 HELD_ROWS = "WB-E-031"
@@ -64,6 +64,9 @@ def plan(select: tuple[str, ...], exclude: tuple[str, ...], project: Path, as_js
 @click.option(
     "--fail-on", type=click.Choice(FAIL_ON), default=None, help="When held rows end the run with exit 13."
 )
+@click.option(
+    "--gates", type=click.Choice(GATES), default=None, help="Whether links that fail a gate stop the run."
+)
 @click.option("--dry-run", is_flag=True, help="As `plan`: write nothing.")
 @quiet_option
 @project_option
@@ -75,6 +78,7 @@ def run(
     select: tuple[str, ...],
     exclude: tuple[str, ...],
     fail_on: str | None,
+    gates: str | None,
     dry_run: bool,
     quiet: bool,
     project: Path,
@@ -83,14 +87,16 @@ def run(
     """Take every new delivery through the walk."""
     if dry_run:
         context.invoke(plan, select=select, exclude=exclude, project=project, as_json=as_json)
-    site = _with_fail_on(load_site(project), fail_on)
+    site = _with(load_site(project), fail_on=fail_on, gates=gates)
     return _run(site, select, exclude, None, quiet=quiet, as_json=as_json)
 
 
-def _with_fail_on(site: Site, fail_on: str | None) -> Site:
+def _with(site: Site, **said: str | None) -> Site:
+    """Return the site with what the command line says instead of its settings."""
     from dataclasses import replace
 
-    return replace(site, fail_on=fail_on) if fail_on else site
+    given: dict[str, Any] = {name: value for name, value in said.items() if value}
+    return replace(site, **given)
 
 
 def _run(
@@ -143,6 +149,8 @@ def show_report(report: RunReport, *, is_brief: bool = False) -> None:
     if report.reasons:
         click.echo("\nHeld or removed, by rule (a row with several faults counts under each):")
         click.echo(_by_rule(report.reasons) if is_brief else _reasons(report.reasons))
+    if report.links and not is_brief:
+        show_links(report.links)
     refused = [row for row in report.deliveries if row["status"] == "held"]
     if refused:
         click.echo("\nDeliveries held whole:")
@@ -157,6 +165,17 @@ def show_report(report: RunReport, *, is_brief: bool = False) -> None:
         click.echo(table(report.waiting, ["feed", "name", "rule"]))
     for problem in [] if is_brief else _few(report.errors):
         click.echo(f"\n{render(problem)}", err=True)
+
+
+def show_links(links: dict[str, Any]) -> None:
+    """Print how links stand: by source and tier, what waits, and the gates."""
+    if not links["sources"]:
+        return
+    click.echo("\nLinks to the roster, and records that wait for review:")
+    click.echo(table(links["sources"]))
+    for gate in links["gates"]:
+        failed = "holds" if gate["holds"] else f"FAILS by {', '.join(gate['failed_by'])}"
+        click.echo(f"Gate {gate['gate']} (limit {gate['limit']:g}): {failed}.")
 
 
 def _reasons(rows: list[dict[str, Any]]) -> str:

@@ -40,6 +40,7 @@ class RunReport:
     waiting: list[dict[str, str]] = field(default_factory=list)
     deliveries: list[dict[str, Any]] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
+    links: dict[str, Any] | None = None
 
     def feeds_over(self, limit: float) -> list[str]:
         """Return the feeds of which more than this share of rows is held."""
@@ -56,6 +57,7 @@ class RunReport:
             "reasons": self.reasons,
             "waiting": self.waiting,
             "deliveries": self.deliveries,
+            "links": self.links,
             "errors": self.errors,
         }
 

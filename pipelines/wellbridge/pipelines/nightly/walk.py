@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from wellbridge.pipelines.nightly.answers import close_superseded
 from wellbridge.pipelines.nightly.disputes import hold_disputed
 from wellbridge.pipelines.nightly.identity_change import finish_forgetting
 from wellbridge.pipelines.nightly.intake import prepare_delivery, take
+from wellbridge.pipelines.nightly.link_gates import check_links
 from wellbridge.pipelines.nightly.mending import follow_consents, found_parents, place_again, retry_rows
 from wellbridge.pipelines.nightly.night import Night, delivery_of
 from wellbridge.pipelines.nightly.placing import place
@@ -66,7 +67,8 @@ def run_walk(
         night = Night(site, run_id, warehouse, who, landing, Shelf(site.work), progress, rules=rules)
         touched = _walk(night, arrived, wanted)
         night.tally.check()
-        report = _report(night, run_id, wanted)
+        links = check_links(night, is_by_person=wanted.change is not None) if touched else None
+        report = replace(_report(night, run_id, wanted), links=links)
         if touched:
             _write_ledger(night, report, started)
         progress("", "commit", 0)
