@@ -75,7 +75,8 @@ def _make_questions(site: Site, program: str, count: int) -> None:
     with open_store(site.vault, VAULT) as vault:
         linked = vault.frame(
             "SELECT p.record_a, p.record_b, s.person_key FROM scored_pair p "
-            "JOIN subject s ON s.subject_key = p.record_a SEMI JOIN people l ON l.person_key = s.person_key WHERE p.outcome = 'link' AND p.source_a = 'student' "
+            "JOIN subject s ON s.subject_key = p.record_a SEMI JOIN people l ON l.person_key = s.person_key "
+            "WHERE p.outcome = 'link' AND p.source_a = 'student' "
             "ORDER BY s.person_key LIMIT ?",
             [count],
             people=people,
