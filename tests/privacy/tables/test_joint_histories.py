@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privacy.tables.release_histories import KINDS, Cell, History, around_a_ring, history, judged
-from wellbridge.privacy.tables.cohorts import UNSAID, Cohort
+from wellbridge.privacy.tables.cohorts import UNSAID, Cohort, Tie
 from wellbridge.privacy.tables.crosses import crosses
 from wellbridge.privacy.tables.joint import Exposure, attack_together
-from wellbridge.privacy.tables.released import ReleasedAxis, ReleasedTable
+from wellbridge.privacy.tables.relations import related
+from wellbridge.privacy.tables.released import BLANK, ReleasedAxis, ReleasedTable
 from wellbridge.schemas.errors import PrivacyError
 
 HISTORIES = 50
@@ -105,3 +107,32 @@ def test_a_guess_that_cannot_be_is_dropped_and_a_claim_that_cannot_be_is_refused
     said = [alike("one", before, Cohort("a", "p", within=("b",))), alike("two", after, Cohort("b", "p"))]
     with pytest.raises(PrivacyError, match="WB-E-046"):
         attack_together(said)
+
+
+def on_day(day: int) -> Cohort:
+    return Cohort(
+        name=f"students {day}", population="students", first=date(2026, 9, day), last=date(2026, 9, day)
+    )
+
+
+def test_two_days_that_print_nothing_different_need_not_be_the_same() -> None:
+    """A district's next night: children moved among hidden counts only, so that all that both days print is equal."""
+    first = alike("first", [20, BLANK, BLANK, 80], on_day(1))
+    second = alike("second", [BLANK, 30, 35, 80], on_day(2))
+    seen = attack_together([first, second])  # of the same children they would be 85
+    assert seen.groups == (0, 0)
+    with pytest.raises(PrivacyError) as refused:
+        attack_together([first, replace(second, cohort=on_day(1))])
+    assert refused.value.code == "WB-E-046"
+
+
+def test_what_is_said_to_be_one_day_stays_one_cohort() -> None:
+    """One table of the second day agrees with the first day, the other does not: both are of the second."""
+    told = [
+        alike("a", [20, 30, 30, 80], on_day(1)),
+        alike("b", [BLANK, BLANK, 30, 80], on_day(2)),
+        alike("c", [21, 29, 30, 80], on_day(2)),
+    ]
+    (group,) = related(told)
+    assert group.cohorts == ((0,), (1, 2))
+    assert group.ties == {(0, 1): Tie.RESTATED}

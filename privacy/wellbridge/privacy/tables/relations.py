@@ -7,7 +7,7 @@ the second corrects the first; else they are of different persons.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,18 +66,28 @@ def _may_be_tied(one: Cohort, other: Cohort) -> bool:
     )
 
 
-def _grouped(releases: Sequence[ReleasedTable], members: Sequence[int]) -> Group:
-    """Bring the releases of a group into cohorts: what all dimensions tell apart is placed, not another cohort."""
+def as_said(releases: Sequence[ReleasedTable], group: Group) -> Group:
+    """Return a group in which days are told apart as they are said to be, though all they both print is equal."""
+    return _grouped(releases, group.members, is_guessed=False)
+
+
+def _grouped(releases: Sequence[ReleasedTable], members: Sequence[int], *, is_guessed: bool = True) -> Group:
+    """Bring the releases of a group into cohorts: what all dimensions tell apart is placed, not another cohort.
+
+    Who says that two tables count the same persons keeps them together; tables of two days are one cohort only where
+    all of one agree with all of the other, and a guess is asked for.
+    """
     placed = {column for number in members for axis in releases[number].axes for column in axis.columns}
-    ties = {(a, b): _tied(releases[a], releases[b], placed) for a in members for b in members if a < b}
-    cohorts: list[list[int]] = []
-    for number in members:
-        for cohort in cohorts:
-            if all(ties[other, number] is Tie.SAME for other in cohort):
-                cohort.append(number)
-                break
-        else:
-            cohorts.append([number])
+    pairs = [(a, b) for a in members for b in members if a < b]
+    claims = {(a, b): tie(releases[a].cohort, releases[b].cohort, placed=placed) for a, b in pairs}
+    ties = {(a, b): _tied(releases[a], releases[b], placed) for a, b in pairs}
+    if not is_guessed:
+        ties |= {
+            pair: Tie.RESTATED for pair in pairs if claims[pair] is Tie.RESTATED and ties[pair] is Tie.SAME
+        }
+    same = {pair for pair in pairs if ties[pair] is Tie.SAME}
+    sure = {pair for pair in same if claims[pair] is Tie.SAME}
+    cohorts = _joined(_joined([[number] for number in members], sure), same)
     between = {}
     for one in range(len(cohorts)):
         for other in range(one + 1, len(cohorts)):
@@ -87,6 +97,20 @@ def _grouped(releases: Sequence[ReleasedTable], members: Sequence[int]) -> Group
             said = [t for t in found if t not in {Tie.SAME, Tie.APART, Tie.OVERLAPS}]
             between[one, other] = said[0] if said else Tie.OVERLAPS if Tie.OVERLAPS in found else Tie.APART
     return Group(tuple(members), tuple(tuple(cohort) for cohort in cohorts), between)
+
+
+def _joined(parts: Sequence[Sequence[int]], same: Set[tuple[int, int]]) -> list[list[int]]:
+    """Join parts all of whose members are the same."""
+    out: list[list[int]] = []
+    for part in parts:
+        for into in out:
+            if all((min(a, b), max(a, b)) in same for a in into for b in part):
+                into.extend(part)
+                into.sort()
+                break
+        else:
+            out.append(list(part))
+    return out
 
 
 def _turned(found: Tie) -> Tie:
