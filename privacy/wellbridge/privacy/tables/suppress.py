@@ -1,9 +1,9 @@
 """Complementary suppression: the cheapest pattern that protects every primary cell, with the proof that it does.
 
 ``pattern`` proposes, ``proof`` looks for moves, ``repair`` says what is missing. Small systems go round until the
-proposal is proved, and then no cheaper one exists. For large ones the last proposal is mended cell by cell; the
-linear program's cost says how far from the cheapest the outcome can be at most. In both cases nothing is taken for
-protected that is not proved.
+proposal is proved, and then no cheaper one exists. For large ones the last proposal is mended: some bare cells one by
+one, and what was hidden for them is tried for all before more is hidden. The linear program's cost says how far from
+the cheapest the outcome can be at most. In both cases nothing is taken for protected that is not proved.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ EXACT_UNITS: Final = 4_000
 # A proposal that leaves more units bare is far from being proved: it is mended rather than replaced, time after time.
 _MANY: Final = 60
 _FEW: Final = 100  # bare units up to which single searches are cheaper than moving everything
+_PART: Final = 4  # of many bare units one in so many is mended before all are moved again
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,12 @@ class Effort:
         gap: share of the cost by which a proposal may miss the cheapest.
         nodes: branches of a proposal.
         answers: times that one proposal is corrected for units left alone in a sum.
-        mends: times that the last proposal is mended before moves are looked for one by one.
     """
 
     rounds: int
     gap: float
     nodes: int
     answers: int
-    mends: int = 4
 
 
 EXACT: Final = Effort(rounds=60, gap=0.0, nodes=2_000, answers=40)
@@ -122,9 +121,7 @@ class _Search:
 
     def _mended(self) -> Ints:
         """Hide what protects the units that are still bare; return those that cannot be protected."""
-        for _ in range(self.effort.mends):
-            if not self._mend_all():
-                break
+        while len(self.proof.left) and self._mend_part():
             if len(self.proof.left) > _FEW:
                 self.proof.harvest(self.hidden)
         self.repairer.prove(self.proof, self.hidden)
@@ -134,13 +131,13 @@ class _Search:
         self._unhide()
         return self.proof.left
 
-    def _mend_all(self) -> bool:
-        """Mend every bare unit once; return whether some are bare still though something was hidden for all."""
-        is_possible = True
-        for unit, rising in self._bare():
+    def _mend_part(self) -> bool:
+        """Mend bare units, of many some: what is hidden for one serves others. Return whether it was of use."""
+        bare, hidden = self._bare(), int(self.hidden.sum())
+        for unit, rising in bare[::_PART] if len(bare) > _PART * _FEW // 2 else bare:
             if self.proof.needs(unit, rising=rising):
-                is_possible &= self._mend(unit, rising=rising)
-        return is_possible and len(self.proof.left) > 0
+                self._mend(unit, rising=rising)
+        return len(self._bare()) < len(bare) or int(self.hidden.sum()) > hidden
 
     def _mend(self, unit: int, *, rising: bool, branch: bool = False) -> bool:
         found = self.repairer.mend(self.hidden, unit, rising=rising, branch=branch)
