@@ -122,7 +122,13 @@ def test_members_of_any_spelling_are_released_and_verified(tmp_path: Path, name:
 )
 def test_a_count_that_is_none_is_refused(tmp_path: Path, count: str) -> None:
     file = write(tmp_path, without(LEAKING, 0, CANARY, "AM", count))
-    assert "column n" in refused(tmp_path, file, *BY, code="WB-E-046", exit_code=14)["where"]
+    row = 1 + next(at for at, line in enumerate(file.read_text(encoding="utf-8").splitlines()[1:]) if CANARY in line)
+    assert refused(tmp_path, file, *BY, code="WB-E-046", exit_code=14)["where"] == f"column n · row {row}"
+
+
+def test_of_several_counts_that_are_none_the_first_is_named(tmp_path: Path) -> None:
+    file = write(tmp_path, [(school, race, n if n < 30 else -n) for school, race, n in LEAKING])
+    assert refused(tmp_path, file, *BY, code="WB-E-046", exit_code=14)["where"] == "column n · row 3 and 4 more"
 
 
 MARGINS = [("A", "AM", 40), ("A", "all", 40), ("all", "AM", 40), ("all", "all", 40)]

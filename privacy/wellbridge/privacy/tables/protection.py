@@ -211,8 +211,14 @@ def check_counts(counts: pl.Series) -> None:
     Raises:
         PrivacyError: WB-E-046.
     """
-    if counts.null_count() or not counts.is_between(0, _MOST).all() or bool((counts != counts.round(0)).any()):
-        raise PrivacyError("WB-E-046", "A count is missing, negative, not whole or too large.", f"column {counts.name}")
+    wrong = (counts.is_null() | ~counts.is_between(0, _MOST) | (counts != counts.round(0))).fill_null(value=True)
+    if wrong.any():
+        first, more = wrong.arg_max(), int(wrong.sum()) - 1
+        assert first is not None
+        raise PrivacyError(
+            "WB-E-046", "A count is missing, negative, not whole or too large.",
+            f"column {counts.name} · row {first + 1}" + (f" and {more} more" if more else ""),
+        )
 
 
 def named(by: Sequence[Dimension]) -> tuple[list[str], dict[str, tuple[str, ...]]]:
