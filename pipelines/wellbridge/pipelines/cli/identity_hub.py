@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from wellbridge.etl.vault import Vault
 
 _NAME = "A record or person: NAMESPACE:ID, or eight characters or more of its key."
-_BEHIND = 5  # groups that are shown
 _SHOWN = 12  # characters of a key in a table
 _DAY = click.DateTime(["%Y-%m-%d"])
 _INSTANT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
@@ -101,12 +100,17 @@ def _last_links(run: dict[str, Any] | None) -> list[str]:
     links = json.loads(run["metrics"]).get("links") if run else None
     if not links:
         return []
-    behind = sorted((one for one in links["groups"] if (one["gap"] or 0) > 0), key=lambda one: -one["gap"])
+    behind: dict[str, dict[str, Any]] = {}  # of each kind of group the one furthest behind
+    for one in sorted(links["groups"], key=lambda one: -(one["gap"] or 0)):
+        if (one["gap"] or 0) > 0:
+            behind.setdefault(one["group"], one)
     lines = [f"\nLinks to the roster after run {run['run_id']}:", table(links["sources"])] if run else []
     if behind:
         columns = ["group", "value", "true_pairs", "recall", "others_recall", "gap"]
-        lines += ["\nGroups furthest behind, by recall as estimated from open questions:"]
-        lines += [table(behind[:_BEHIND], columns)]
+        lines += [
+            "\nOf each kind of group the one furthest behind, by recall as estimated from open questions:"
+        ]
+        lines += [table(list(behind.values()), columns)]
     most = links["drift"]["most"]
     return [
         *lines,
