@@ -19,12 +19,13 @@ from wellbridge.schemas.errors import ConfigurationError, SourceError
 PROJECT_FILE: Final = "wellbridge.toml"
 FAIL_ON: Final = ("held", "warn", "never")
 GATES: Final = ("block", "warn")
+ENGINES: Final = ("duckdb", "spark")
 _MOST_SHEET_DAYS: Final = 90
 _SECTIONS: Final = {
     "district": frozenset({"name", "id"}),
     "run": frozenset({"held_limit", "fail_on"}),
     "report": frozenset({"min_cell"}),
-    "identity": frozenset({"reviewers", "sheet_days", "gates", "max_gap", "max_drift"}),
+    "identity": frozenset({"reviewers", "sheet_days", "gates", "max_gap", "max_drift", "engine"}),
 }
 
 
@@ -59,6 +60,7 @@ class Site:
         min_cell: smallest number of persons that may be shown on the site's own page.
         reviewers: how many must agree before a doubtful pair of records is decided, 1 or 2.
         sheet_days: how long a review sheet may be answered.
+        engine: what scores pairs of records, ``duckdb`` or ``spark``; the links are the same.
         gates: whether a night whose links fail a gate is stopped (``block``) or told of (``warn``).
         max_gap: largest gap of a group's estimated recall to all others'.
         max_drift: largest drift of a comparison since the last run, in bits a link.
@@ -74,6 +76,7 @@ class Site:
     min_cell: int = 10
     reviewers: int = 1
     sheet_days: int = 14
+    engine: str = "duckdb"
     gates: str = "block"
     max_gap: float = 0.05
     max_drift: float = 1.0
@@ -248,10 +251,21 @@ def load_site(root: Path) -> Site:
         min_cell=int(min_cell),
         reviewers=int(reviewers),
         sheet_days=int(sheet_days),
+        engine=_engine(config),
         gates=gates,
         max_gap=max_gap,
         max_drift=max_drift,
     )
+
+
+def _engine(config: Mapping[str, Any]) -> str:
+    """Return what scores pairs of records."""
+    engine = _table(config, "identity", Path(PROJECT_FILE)).get("engine", "duckdb")
+    if engine not in ENGINES:
+        raise ConfigurationError(
+            "WB-E-011", f"engine must be one of {', '.join(ENGINES)}.", f"{PROJECT_FILE} · identity.engine"
+        )
+    return str(engine)
 
 
 def _gates(config: Mapping[str, Any]) -> tuple[str, float, float]:

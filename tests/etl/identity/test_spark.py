@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from click.testing import CliRunner
+from small_hub import ANA, BEN, CLEO, SmallHub
 from sqlglot import parse_one
 
 from pipelines.answer import Answer
@@ -19,6 +20,7 @@ from wellbridge.etl.identity.matching import prepared, scorer
 from wellbridge.etl.identity.model import shipped
 from wellbridge.etl.identity.spark import in_spark, in_spark_condition
 from wellbridge.etl.identity.splinked import settings
+from wellbridge.etl.identity.step import link
 from wellbridge.pipelines.cli.group import cli
 from wellbridge.pipelines.synth.pairs import write_pairs
 
@@ -85,3 +87,19 @@ def test_spark_scores_every_pair_as_duckdb_does(tmp_path: Path) -> None:
     assert ours.drop("weight").equals(theirs.drop("weight"))
     assert float((ours["weight"] - theirs["weight"]).abs().max()) < 1e-9  # type: ignore[arg-type]
     assert ours.schema == theirs.schema == pl.Schema(ours.schema)
+
+
+@pytest.mark.slow
+@needs_spark
+@pytest.mark.filterwarnings("ignore")
+def test_a_hub_on_spark_holds_the_same_persons(tmp_path: Path) -> None:
+    found = []
+    for engine in ("duckdb", "spark"):
+        with SmallHub(tmp_path / engine) as hub:
+            for place, child in enumerate((ANA, BEN, CLEO)):
+                hub.say(f"student:{place}", child)
+            hub.say("clinic/patient:a", {**ANA, "phone": "971-555-0999"})
+            hub.say("clinic/patient:b", {**BEN, "first_name": "Benedikt"})
+            link(hub.vault, "run", engine)
+            found.append(hub.partition())
+    assert found[0] == found[1]

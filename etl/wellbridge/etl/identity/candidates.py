@@ -35,7 +35,12 @@ def unread(store: Store) -> pl.DataFrame:
 
 
 def read(
-    store: Store, seals: Seals, records: pl.DataFrame, sources: Sequence[Source], moment: Moment
+    store: Store,
+    seals: Seals,
+    records: pl.DataFrame,
+    sources: Sequence[Source],
+    moment: Moment,
+    engine: str = "duckdb",
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Take in what records say now: their tokens, and the scores of their pairs.
 
@@ -45,6 +50,7 @@ def read(
         records: of ``unread``.
         sources: every source, the anchor first, with its size.
         moment: the run and its instant.
+        engine: what scores.
 
     Returns:
         ``record_id`` of records whose links may change, and the pairs that are gone (``PAIR_COLUMNS``), both before
@@ -55,13 +61,18 @@ def read(
     digests = raw.select("record_id", seals.digests(content).alias("content"))
     changed = _note(store, records.join(digests, on="record_id", how="left"), moment)
     gone = _forget_pairs(store, changed)
-    _compare(store, seals, raw.join(changed, on="record_id", how="semi"), changed, sources)
+    _compare(store, seals, raw.join(changed, on="record_id", how="semi"), changed, sources, engine)
     ends = pl.concat([gone["record_a"], gone["record_b"], changed["record_id"]]).unique()
     return ends.to_frame("record_id"), gone
 
 
 def _compare(
-    store: Store, seals: Seals, raw: pl.DataFrame, changed: pl.DataFrame, sources: Sequence[Source]
+    store: Store,
+    seals: Seals,
+    raw: pl.DataFrame,
+    changed: pl.DataFrame,
+    sources: Sequence[Source],
+    engine: str,
 ) -> None:
     """Store the tokens and marks of changed records, and the scores of their pairs."""
     if not raw.height:
@@ -71,7 +82,7 @@ def _compare(
     near = _near(store, tokens, sources)
     store.append("block_token", tokens.select("number", "token"))
     store.append("record_mark", matcher.marks(standard))
-    pairs = matcher.score(standard, matcher.standard(_raw(store, seals, near)), sources)
+    pairs = matcher.score(standard, matcher.standard(_raw(store, seals, near)), sources, engine)
     if pairs.height:
         store.append("scored_pair", pairs.with_columns(pl.lit(matcher.model_hash()).alias("model_hash")))
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from wellbridge.etl.identity.blocking import KEYS, used_columns
 from wellbridge.etl.identity.decide import SCORED, Limits, Source
-from wellbridge.etl.identity.matching import prepared
+from wellbridge.etl.identity.matching import prepared, scorer
 from wellbridge.etl.identity.model import Model, shipped
 from wellbridge.etl.identity.standard import STANDARD_VERSION
 from wellbridge.etl.identity.statements import statement
@@ -87,7 +87,9 @@ def _keys_sql(rule: Sequence[str], number: int) -> str:
     )
 
 
-def score(new: pl.DataFrame, others: pl.DataFrame, sources: Sequence[Source]) -> pl.DataFrame:
+def score(
+    new: pl.DataFrame, others: pl.DataFrame, sources: Sequence[Source], engine: str = "duckdb"
+) -> pl.DataFrame:
     """Score new records against others and among themselves.
 
     Inside a source that holds a child once nothing is compared: there is nothing to link.
@@ -95,12 +97,12 @@ def score(new: pl.DataFrame, others: pl.DataFrame, sources: Sequence[Source]) ->
     Args:
         new, others: frames of ``standard``, no record in both.
         sources: every source, the anchor first, with its size.
+        engine: "duckdb" or "spark".
 
     Returns:
         ``SCORED``, every pair once.
     """
-    from wellbridge.etl.identity.scoring import score as scored  # noqa: PLC0415 - as above
-
+    scored = scorer(engine)
     order, found = [one.name for one in sources], []
     rest = pl.concat([new, others])
     for source in sources:

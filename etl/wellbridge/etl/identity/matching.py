@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import polars as pl
 
@@ -28,8 +29,19 @@ class Matched:
     decided: pl.DataFrame
 
 
-Scorer = Callable[[pl.DataFrame, pl.DataFrame, Model, Sequence[str]], pl.DataFrame]
-"""What scores: ``scoring.score``, or ``spark.score_on_spark``. Both give the same pairs."""
+class Scorer(Protocol):
+    """What scores: ``scoring.score``, or ``spark.score_on_spark``. Both give the same pairs."""
+
+    def __call__(
+        self,
+        left: pl.DataFrame,
+        right: pl.DataFrame,
+        model: Model,
+        order: Sequence[str],
+        *,
+        least_size: int | None = None,
+    ) -> pl.DataFrame:
+        """Return ``SCORED``, every candidate pair of the two frames once."""
 
 
 def scorer(engine: str) -> Scorer:

@@ -35,12 +35,13 @@ _LARGE: Final = 2_000  # new records in one night for which a quadratic plan wou
 MOVED: Final = {"subject_key": pl.String, "person_key": pl.String}
 
 
-def link(vault: Vault, run_id: str = "") -> pl.DataFrame:
+def link(vault: Vault, run_id: str = "", engine: str = "duckdb") -> pl.DataFrame:
     """Decide again what changed; store and return ``subject_key, person_key`` of the subjects that moved.
 
     Args:
         vault: the vault, in a transaction.
         run_id: the night's id, kept with every decision and event.
+        engine: what scores, "duckdb" or "spark"; the result is the same.
     """
     store, moment = vault.store, Moment(run_id, now())
     new = unread(store)
@@ -49,9 +50,9 @@ def link(vault: Vault, run_id: str = "") -> pl.DataFrame:
     is_other = config != store.value("SELECT config_hash FROM identity_run ORDER BY ended_at DESC LIMIT 1")
     seeds, gone = pl.DataFrame(schema={"record_id": pl.String}), None
     if new.height:
-        if new.height >= _LARGE:
+        if new.height >= _LARGE and engine == "duckdb":
             _check_engine(store)
-        seeds, gone = read(store, vault.seals, new, sources, moment)
+        seeds, gone = read(store, vault.seals, new, sources, moment, engine)
         reach("identity.scored")
     touched = _touched(store, seeds, is_all=is_other)
     if not touched.height:

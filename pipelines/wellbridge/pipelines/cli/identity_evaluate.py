@@ -58,7 +58,7 @@ _model = click.option(
     "--max-gap", type=float, default=0.05, show_default=True, help="Largest gap in recall of a group."
 )
 @click.option(
-    "--max-drift", type=float, default=2.0, show_default=True, help="Largest drift of a weight, in bits."
+    "--max-drift", type=float, default=1.0, show_default=True, help="Largest drift of a weight, in bits."
 )
 @json_option
 @command
