@@ -5,8 +5,8 @@ noted, and a keyed token of the id stays, so that a later delivery of the same r
 After it has committed: the record's key is destroyed, so that no older copy of the vault opens, and the store is
 written anew, so that no block of the file keeps what was deleted (``store.rewrite``).
 
-What this cannot reach is said in docs/identity-hub.md: deliveries as they came lie sealed in the landing store, and what
-was released has left.
+What this cannot reach is said in docs/identity-hub.md: deliveries as they came lie sealed in the landing store, and
+what was released has left.
 """
 
 from __future__ import annotations
