@@ -126,6 +126,19 @@ def test_p09_a_denominator_beside_the_number_of_all_students_shows_no_few_who_ar
     assert unrelated.filter(pl.col("member") == "A")["denominator"].null_count() == 0
 
 
+@pytest.mark.parametrize("left_out", [1, 2, 5])
+def test_few_who_are_left_out_of_the_whole_are_hidden_among_its_groups_and_not_refused(left_out: int):
+    every = {"A": (20, 101), "B": (30, 220), "C": (40, 300), "D": (50, 130)}
+    less = {name: (hits, size - (left_out if name == "A" else 0)) for name, (hits, size) in every.items()}
+    told = Population(everyone=["every"], some=["some"], absent="not linked")
+    found = protect_measures(pl.concat([measure(every, "every"), measure(less, "some")]), population=told).table
+    sizes = {name: dict(found.filter(pl.col("measure_id") == name).select("member", "denominator").iter_rows())
+             for name in ("every", "some")}
+    assert sizes["every"]["all"] - sizes["some"]["all"] == left_out  # the district's own are shown, and so they differ
+    assert None in (sizes["every"]["A"], sizes["some"]["A"])  # but not whose they are
+    assert sum(None in (sizes["every"][name], sizes["some"][name]) for name in every) >= 2
+
+
 def test_a_measure_about_too_few_is_hidden_whole():
     found = protect_measures(measure({"A": (2, 4), "B": (1, 5)})).table
     assert set(found["shown"]) == {HIDDEN}

@@ -170,14 +170,18 @@ class _Breakdowns:
         """Those of a group whom the denominator leaves out are a group of their own.
 
         Nobody may tell exactly how many they are. More cannot be asked: how many are left out of the whole is often
-        few, and the whole is shown.
+        few, and the whole is shown. A group cannot hold more of them than that.
         """
         values = self.linked.sums.values
+        everyone = self.linked.heads.get((ALL, ALL), -1)
+        left_out = int(values[everyone]) - self.rows[0].size if everyone != -1 else UNBOUNDED
         for row in self.rows:
             head = self.linked.heads.get((row.facts["dimension"], row.facts["member"]), -1)
             is_within = row.facts["dimension"] != ALL and row.facts["member"] != absent
             if is_within and -1 not in (head, row.total) and head != row.total and row.size <= values[head]:
                 rest = self._add([int(values[head]) - row.size], virtual=True, need=Need.WEAK)
+                room = max(0, left_out - int(values[head]) + row.size)
+                self.linked.up[rest] = np.minimum(self.linked.up[rest], room)
                 self.linked.sums.add_relations(np.array([head]), np.array([[row.total, int(rest[0])]]))
 
     def _partition(self, members: Sequence[MeasureRow]) -> None:
