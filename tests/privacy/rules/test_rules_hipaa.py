@@ -23,12 +23,15 @@ from wellbridge.pipelines.extracts import Release
 from wellbridge.pipelines.policy.release import STATEMENT, Limits, determination
 from wellbridge.privacy.codes import MemoryCrosswalk
 from wellbridge.privacy.policy import decisions
+from wellbridge.privacy.records.builtin import zips
 from wellbridge.privacy.rules.apply import treated
 from wellbridge.privacy.rules.book import builtin
-from wellbridge.privacy.rules.generalise import zip3
+from wellbridge.privacy.rules.generalise import generalised, shown_areas, zip3
+from wellbridge.privacy.rules.local import tightened
 from wellbridge.privacy.rules.rule import Purpose
 from wellbridge.privacy.rules.strictness import Treatment
 from wellbridge.schemas.classes import Regime
+from wellbridge.schemas.errors import SafeError
 
 
 def test_h01_names_are_taken_out() -> None:
@@ -51,10 +54,61 @@ def test_h02_of_a_zip_code_three_digits_stay_where_enough_people_live() -> None:
 
 @pytest.mark.parametrize("prefix", ["036", "692", "878", "893", "205", "369"])
 def test_h02_each_small_area_becomes_000(prefix: str) -> None:
-    areas = builtin().rules["W-03"].limits["small_areas"]
-    assert isinstance(areas, frozenset)
-    assert prefix in areas
-    assert pl.select(zip3(pl.lit(f"{prefix}01"), areas)).item() == "000"
+    limits = builtin().rules["W-03"].limits
+    small = limits["small_areas"]
+    assert isinstance(small, frozenset)
+    assert prefix in small
+    assert shown_of(f"{prefix}01") == "000"
+
+
+@pytest.mark.parametrize("prefix", [
+    "090", "096", "340", "962", "966",  # military
+    "000", "004", "099", "213", "269", "343", "345", "348", "353", "419", "428", "517", "529", "533", "536", "552",
+    "568", "578", "589", "621", "632", "642", "659", "663", "682", "694", "702", "709", "715", "732", "742", "771",
+    "817", "839", "848", "854", "858", "861", "866", "876", "886", "892", "896", "899", "909", "929", "987",  # nowhere
+    "569", "772", "202", "204", "999",  # the government's, a company's, and where an estimate is too close
+])
+def test_h02_what_is_not_known_to_be_a_large_civil_area_becomes_000(prefix: str) -> None:
+    assert shown_of(f"{prefix}01") == "000"
+
+
+def test_h02_most_areas_stay() -> None:
+    assert [shown_of(f"{prefix}01") for prefix in ("006", "100", "606", "787", "945", "995")] == [
+        "006", "100", "606", "787", "945", "995"]
+    stay = {area for number in range(1000) if (area := shown_of(f"{number:03}01")) != "000"}
+    assert 800 < len(stay) < 900
+
+
+def test_h02_a_generalisation_that_knows_no_areas_shows_none() -> None:
+    frame = pl.DataFrame({"zip": ["94501", None]})
+    assert frame.select(generalised("zip", Treatment.ZIP3, {}))["zip3"].to_list() == ["000", None]
+
+
+def test_h02_a_site_can_make_the_areas_fewer_and_not_more() -> None:
+    fewer = tightened(builtin(), '[tighten.W-03]\nknown_areas = ["943-949"]')
+    assert fewer.rules["W-03"].limits["known_areas"] == frozenset(f"{area}" for area in range(943, 950))
+    with pytest.raises(SafeError) as caught:
+        tightened(builtin(), '[tighten.W-03]\nknown_areas = ["940", "962-963"]')
+    assert caught.value.code == "WB-E-044"
+
+
+def shown_of(code: str) -> str:
+    areas = shown_areas(builtin().rules["W-03"].limits)
+    found = pl.select(zip3(pl.lit(code), areas)).item()
+    assert found == levels_of_zips(code)  # the record engine says the same
+    return str(found)
+
+
+def levels_of_zips(code: str) -> str:
+    return str(zips().labels(pl.Series("zip", [code]), "zip").row(0)[1])
+
+
+def test_h03_of_persons_over_89_one_year_of_birth_stands_for_all() -> None:
+    now = datetime.now(UTC).year
+    days = [date(now - age, 6, 1) for age in (89, 90, 91, 110)]
+    made = contract(column("dob", P.QUASI, date), column("event_date", P.QUASI, date))
+    found = in_record(made, rows(made, dob=days, event_date=days))
+    assert found["birth_year"].to_list() == found["event_date"].to_list() == [now - 89, now - 90, now - 90, now - 90]
 
 
 def test_h03_of_a_day_about_a_patient_the_year_stays() -> None:

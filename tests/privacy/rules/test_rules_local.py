@@ -56,6 +56,9 @@ def neighbours(name: str, value: object) -> tuple[object, object | None]:
     if direction is Direction.MORE:
         assert isinstance(value, frozenset)
         return value | {"edfacts" if name == "bands" else "another"}, value - {min(value)} if value else None
+    if direction is Direction.FEWER:
+        assert isinstance(value, frozenset)
+        return value - {min(value)}, value | {"another"}
     if direction is Direction.ON:
         return True, False if value else None
     assert isinstance(value, int)

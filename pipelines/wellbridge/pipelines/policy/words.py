@@ -78,7 +78,7 @@ def scope(rule: Rule) -> str:
 
 def limits(found: Mapping[str, Value]) -> str:
     """Return limits as ``min_cell ≥ 10``: the sign tells which way they become stricter."""
-    signs = {Direction.UP: "≥", Direction.DOWN: "≤", Direction.MORE: "⊇", Direction.ON: "="}
+    signs = {Direction.UP: "≥", Direction.DOWN: "≤", Direction.MORE: "⊇", Direction.FEWER: "⊆", Direction.ON: "="}
     return ", ".join(f"{name} {signs[DIRECTIONS[name]]} {_value(value)}" for name, value in sorted(found.items()))
 
 

@@ -77,17 +77,16 @@ def birth_dates(as_of: date, *, widths: Sequence[int] = (5, 10, 30), top: int = 
 
 
 def zips() -> Hierarchy:
-    """US ZIP codes → three digits, ``000`` where few people live → first digit → one label.
+    """US ZIP codes → three digits where more than 20,000 are known to live, else ``000`` → first digit → one label.
 
     Source: 45 CFR 164.514(b)(2)(i)(B), the rule book's W-03; what is no ZIP code becomes ``000`` too.
     """
     # The rule book brings the contracts along, which files of another kind can do without.
     from wellbridge.privacy.rules.book import builtin  # noqa: PLC0415
-    from wellbridge.privacy.rules.generalise import zip3  # noqa: PLC0415
+    from wellbridge.privacy.rules.generalise import shown_areas, zip3  # noqa: PLC0415
 
-    areas = builtin().limit("small_areas")
-    small = areas if isinstance(areas, frozenset) else frozenset()
-    return Hierarchy((_rule(lambda label: zip3(label, small)), _first_digit, ANYTHING), least=1,
+    areas = shown_areas(builtin().rules["W-03"].limits)
+    return Hierarchy((_rule(lambda label: zip3(label, areas)), _first_digit, ANYTHING), least=1,
                      name="built-in zips")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 import polars as pl
@@ -12,6 +13,7 @@ from wellbridge.schemas.errors import ConfigurationError
 
 SMALL_AREA: Final = "000"
 ZIP_DIGITS: Final = 3
+TOP_AGE: Final = 89  # 45 CFR 164.514(b)(2)(i)(C)
 FIRST_MONTH: Final = 7  # a school year runs from July to June
 
 # What a generalised column is called where its meaning changes; elsewhere it keeps its name.
@@ -28,12 +30,11 @@ def generalised(name: str, how: Treatment, limits: Mapping[str, Value]) -> pl.Ex
     """
     column = pl.col(name)
     if how is Treatment.ZIP3:
-        areas, digits = limits.get("small_areas", frozenset()), limits.get("digits", ZIP_DIGITS)
-        assert isinstance(areas, frozenset)
+        digits = limits.get("digits", ZIP_DIGITS)
         assert isinstance(digits, int)
-        changed = zip3(column, areas, digits)
+        changed = zip3(column, shown_areas(limits), digits)
     elif how in {Treatment.BIRTH_YEAR, Treatment.YEAR}:
-        changed = column.dt.year().cast(pl.Int64)
+        changed = year(column, limits.get("top_age", TOP_AGE))
     elif how is Treatment.SCHOOL_YEAR:
         changed = (column.dt.year() + (column.dt.month() >= FIRST_MONTH).cast(pl.Int32)).cast(pl.Int64)
     elif how is Treatment.AGE_TOP:
@@ -43,16 +44,34 @@ def generalised(name: str, how: Treatment, limits: Mapping[str, Value]) -> pl.Ex
     return changed.alias(NAMES.get(how, name))
 
 
-def zip3(zip_code: pl.Expr, small_areas: Collection[str], digits: int = ZIP_DIGITS) -> pl.Expr:
-    """Return the first digits of a ZIP code, ``000`` for small areas and for anything that is no US ZIP code.
+def shown_areas(limits: Mapping[str, Value]) -> frozenset[str]:
+    """Return the ZIP3 areas that may be shown: known and not small; none where nothing says which are known."""
+    known, small = (limits.get(name, frozenset()) for name in ("known_areas", "small_areas"))
+    assert isinstance(known, frozenset)
+    assert isinstance(small, frozenset)
+    return known - small
+
+
+def zip3(zip_code: pl.Expr, areas: Collection[str], digits: int = ZIP_DIGITS) -> pl.Expr:
+    """Return the first digits of a ZIP code, ``000`` for an area that may not be shown and for what is no ZIP code.
 
     Source: 45 CFR 164.514(b)(2)(i)(B). Four-digit codes lost a leading zero and get it back before the cut.
     """
     bare = zip_code.str.strip_chars().str.replace(r"-\d{4}$", "")
-    area = pl.when(bare.str.contains(r"^\d{4,5}$")).then(bare.str.zfill(5).str.slice(0, ZIP_DIGITS))
-    unsafe = area.is_null() | area.is_in(sorted(small_areas))
+    area = pl.when(bare.str.contains(r"^[0-9]{4,5}$")).then(bare.str.zfill(5).str.slice(0, ZIP_DIGITS))
+    is_shown = area.is_in(sorted(areas)).fill_null(value=False)
     shown = area.str.slice(0, digits) if digits else pl.lit(SMALL_AREA)
-    return pl.when(zip_code.is_null()).then(None).when(unsafe).then(pl.lit(SMALL_AREA)).otherwise(shown)
+    return pl.when(zip_code.is_null()).then(None).when(is_shown).then(shown).otherwise(pl.lit(SMALL_AREA))
+
+
+def year(day: pl.Expr, top_age: Value = TOP_AGE) -> pl.Expr:
+    """Return a day's year; of days so long ago that whoever they are about is over ``top_age``, one year for all.
+
+    Who turns 90 this year was born 90 years ago: that year stands for it and every earlier one.
+    Source: 45 CFR 164.514(b)(2)(i)(C), "all elements of dates (including year) indicative of such age".
+    """
+    assert isinstance(top_age, int)
+    return day.dt.year().cast(pl.Int64).clip(lower_bound=datetime.now(UTC).year - top_age - 1)
 
 
 def top_coded(age: pl.Expr, top_age: Value) -> pl.Expr:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from enum import StrEnum
@@ -16,6 +16,7 @@ from wellbridge.schemas.errors import ConfigurationError
 
 E = TypeVar("E", bound=StrEnum)
 ANY: Final = ["any"]
+_AREAS: Final = re.compile(r"([0-9]{3})-([0-9]{3})")
 _TEXTS: Final = ("id", "law", "citation", "says", "on", "effect", "test")
 _KNOWN: Final = {*_TEXTS, "classes", "regimes", "purposes", "traits", "since", "doubt", "limits", "kept_by", "missing"}
 _TREATMENTS: Final = {
@@ -119,12 +120,21 @@ def read_limits(facts: Any, file: str, place: str) -> dict[str, Value]:
         is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
         fine = {
             Direction.MORE: is_list,
+            Direction.FEWER: is_list,
             Direction.ON: isinstance(value, bool),
         }.get(direction, isinstance(value, int) and not isinstance(value, bool) and value >= 0)
         if not fine:
             raise not_understood(file, f"{place} · {name}", f"has a limit of another kind ({direction})")
-        limits[name] = frozenset(value) if isinstance(value, list) else value
+        limits[name] = frozenset(_in_full(value)) if isinstance(value, list) else value
     return limits
+
+
+def _in_full(names: list[str]) -> Iterator[str]:
+    """Return names with what stands for many of them written out: ``006-008`` is 006, 007 and 008."""
+    for name in names:
+        found = _AREAS.fullmatch(name)
+        first, last = (int(found[1]), int(found[2])) if found else (0, -1)
+        yield from (f"{area:03}" for area in range(first, last + 1)) if found else [name]
 
 
 @dataclass(frozen=True)

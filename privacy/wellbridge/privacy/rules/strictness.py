@@ -55,6 +55,7 @@ class Direction(StrEnum):
     UP = "a greater number is stricter"
     DOWN = "a smaller number is stricter"
     MORE = "a longer list is stricter"
+    FEWER = "a shorter list is stricter"
     ON = "true is stricter"
 
 
@@ -65,6 +66,7 @@ DIRECTIONS: Final[Mapping[str, Direction]] = {
     "code_bytes": Direction.UP,  # random bytes of a record code
     "digits": Direction.DOWN,  # digits of a ZIP code that are kept
     "top_age": Direction.DOWN,  # years: older persons are one group
+    "known_areas": Direction.FEWER,  # ZIP3 areas that may be shown; every other becomes 000
     "small_areas": Direction.MORE,  # ZIP3 areas that become 000
     "required_fields": Direction.MORE,  # what an agreement must say
     "percent_only": Direction.ON,  # no counts beside percentages
@@ -80,9 +82,9 @@ def is_as_strict(name: str, value: Value, floor: Value) -> bool:
 
 
 def stricter(name: str, one: Value, other: Value) -> Value:
-    """Return the stricter of two values of a limit; of two lists, both together."""
+    """Return the stricter of two values of a limit; of two lists, both together or what they have in common."""
     if isinstance(one, frozenset) and isinstance(other, frozenset):
-        return one | other
+        return one & other if DIRECTIONS[name] is Direction.FEWER else one | other
     if isinstance(one, frozenset) or isinstance(other, frozenset):
         raise TypeError(f"the limit {name} is a list in one rule and none in another")
     return min(one, other) if DIRECTIONS[name] is Direction.DOWN else max(one, other)
