@@ -23,12 +23,15 @@ _CERTIFICATE: Final = "certificate.json"
 def attack_command(paths: tuple[Path, ...], zeros_known: bool, as_json: bool) -> Exit:
     """Attack published tables together; exit 18 where a count follows.
 
-    A PATH is a release of `privacy protect`, or rates published as ranges: a CSV, or a folder of such. Numbers of
-    cells are told, and which printed counts give some of them away; never a value. Whom a release counts is said in
-    its certificate (`privacy protect --cohort`); else it is guessed from what is printed.
+    A PATH is a site's release (`extract build`), one of `privacy protect`, or rates published as ranges: a CSV, or a
+    folder of such. Numbers of cells are told, and which printed counts give some of them away; never a value. Whom a
+    release counts is said in its manifest or certificate (`privacy protect --cohort`); else it is guessed from what
+    is printed.
     """
+    from wellbridge.pipelines.release_attack import is_release
+
     started = time.process_time()
-    releases = [path for path in paths if (path / _CERTIFICATE).is_file()]
+    releases = [path for path in paths if is_release(path)]
     rates = [file for path in paths if path not in releases for file in _rate_files(path)]
     facts: dict[str, Any] = {"tables": _together(releases, zeros_known), "rates": _rates(rates)}
     given = facts["tables"]["given_away"] + facts["tables"]["narrowed"] if releases else 0
@@ -56,9 +59,9 @@ def _rate_files(path: Path) -> list[Path]:
 def _together(folders: list[Path], zeros_known: bool) -> dict[str, Any] | None:
     if not folders:
         return None
-    from wellbridge.privacy import attack
+    from wellbridge.pipelines.release_attack import attack_releases
 
-    return attack(folders, zeros_known=zeros_known).as_dict()
+    return attack_releases(folders, zeros_known=zeros_known).as_dict()
 
 
 def _rates(files: list[Path]) -> list[dict[str, Any]]:

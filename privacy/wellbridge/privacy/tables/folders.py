@@ -12,7 +12,7 @@ from wellbridge.privacy.tables.cohorts import UNSAID, Cohort
 from wellbridge.privacy.tables.joint import JointAttack, attack_together
 from wellbridge.privacy.tables.linked import Need
 from wellbridge.privacy.tables.protection import Dimension, as_published, read_table
-from wellbridge.privacy.tables.released import read_release
+from wellbridge.privacy.tables.released import ReleasedTable, read_release
 from wellbridge.schemas.errors import PrivacyError
 
 if TYPE_CHECKING:
@@ -49,11 +49,15 @@ def attack(folders: Sequence[Path], *, zeros_known: bool = False) -> JointAttack
         SourceError: when a folder holds no release.
         PrivacyError: see ``attack_together``.
     """
-    found = [read_release(folder) for folder in folders]
+    return attack_tables([read_release(folder) for folder in folders], zeros_known=zeros_known)
+
+
+def attack_tables(tables: Sequence[ReleasedTable], *, zeros_known: bool) -> JointAttack:
+    """Attack tables together by what a reader knows of their blanks, see ``attack``."""
     least = 1 if zeros_known else 0
     # Where zeros could be hidden, to know the rules is not to know that a blank is none.
     return attack_together(
-        [one if one.hides_zeros else replace(one, blank_least=max(one.blank_least, least)) for one in found]
+        [one if one.hides_zeros else replace(one, blank_least=max(one.blank_least, least)) for one in tables]
     )
 
 

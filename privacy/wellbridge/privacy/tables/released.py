@@ -262,6 +262,8 @@ def common_axis(axes: Sequence[ReleasedAxis]) -> ReleasedAxis:
 
 def nodes_in(axis: ReleasedAxis, common: ReleasedAxis) -> Ints:
     """Return the common node of each node: the one with the same members; −1 where there is none."""
+    if axis.columns[0] not in common.columns:  # levels of which the richest axis has none: all is all
+        return np.array([*[-1] * (len(axis.labels) - 1), len(common.labels) - 1], dtype=np.int64)
     depth = common.columns.index(axis.columns[0])
     below, shared = axis.members_of(), common.members_of(depth)
     by_members: dict[frozenset[str], int] = {}
