@@ -141,7 +141,7 @@ def test_tables_whose_levels_share_a_column_with_one_another_only_in_turn_are_at
 ) -> None:
     """school<district hangs together with district and with school<zone, which have no level in common."""
     places = {"school": [CANARY, "S1", "S2", "S3"], "district": ["D1", "D1", "D2", "D2"]}
-    whole = pl.DataFrame({**places, "zone": ["Z1", "Z2", "Z1", "Z2"], "n": [40, 50, 60, 70]})
+    whole = pl.DataFrame({**places, "zone": ["Z1", "Z2", "Z3", "Z1"], "n": [40, 50, 60, 70]})
     found = []
     for number, of in enumerate((["district"], ["school", "district"], ["school", "zone"], axes)):
         levels = [whole.group_by(of[depth:]).agg(pl.col("n").sum()).with_columns(
