@@ -535,6 +535,27 @@ def test_the_verifier_runs_alone_with_the_standard_library_and_its_one_neighbour
     assert run() == (18, "README.txt: its content does not match the manifest\n")
 
 
+def test_the_readme_says_how_to_check_a_release_without_the_toolkit(copied: Callable[[str], Path]):
+    text = (copied(TABLES) / "README.txt").read_text(encoding="utf-8")
+    assert "release_verifier.py and verifier.py" in text
+    assert "python -I -S release_verifier.py DIR --key KEYS.pub" in text
+
+
+def test_a_verifier_without_its_neighbour_or_a_folder_says_so_in_one_line(tmp_path: Path):
+    shutil.copy(str(release_verifier.__file__), tmp_path)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        command = [sys.executable, "-I", "-S", str(tmp_path / "release_verifier.py"), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    assert run(str(tmp_path)) == (2, "", "verifier.py: is missing beside release_verifier.py\n")
+    shutil.copy(str(verifier.__file__), tmp_path)
+    for words in ([], [str(tmp_path), "--key"], [str(tmp_path), "--keys", "x"], [str(tmp_path), "--key", "none.pub"]):
+        code, said, wrong = run(*words)
+        assert (code, said, wrong.count("\n")) == (2, "", 1)
+
+
 def no_signature(folder: Path, other: Path, signers: list[Signer]) -> None:
     (folder / "manifest.json.sig").unlink()
 

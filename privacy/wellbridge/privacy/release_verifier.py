@@ -22,6 +22,9 @@ from typing import Any
 try:
     from wellbridge.privacy.tables import verifier
 except ImportError:  # copied out of the toolkit, and verifier.py with it
+    if not (Path(__file__).parent / "verifier.py").is_file():
+        print("verifier.py: is missing beside release_verifier.py", file=sys.stderr)
+        sys.exit(2)
     sys.path.insert(0, str(Path(__file__).parent))
     import verifier  # type: ignore[import-not-found,no-redef]
 
@@ -250,7 +253,13 @@ def _apart(held: Counter[str], whole: Counter[str]) -> float:
 
 
 if __name__ == "__main__":
-    given = Path(sys.argv[3]).read_text(encoding="utf-8") if sys.argv[2:3] == ["--key"] else None
+    if len(sys.argv) not in {2, 4} or sys.argv[2:3] not in ([], ["--key"]):
+        print("usage: python release_verifier.py FOLDER [--key KEYS.pub]", file=sys.stderr)
+        sys.exit(2)
+    if sys.argv[3:] and not Path(sys.argv[3]).is_file():
+        print("the file of public keys is missing", file=sys.stderr)
+        sys.exit(2)
+    given = Path(sys.argv[3]).read_text(encoding="utf-8") if sys.argv[3:] else None
     problems = verify(sys.argv[1], keys=given)
     print("\n".join(problems) or "sound")
     sys.exit(18 if problems else 0)
