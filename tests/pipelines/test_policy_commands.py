@@ -72,6 +72,20 @@ def test_show_lists_every_rule_with_its_source_and_whether_it_was_verified(site:
     assert f"1 of {len(BOOK.rules)} rules" in text
 
 
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_show_fits_the_terminal_and_leaves_nothing_out(
+    site: Site, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    code, text = run("show", "--project", site.root)
+    assert code == 0
+    assert max(len(line) for line in text.splitlines()) <= columns
+    whole = " ".join(text.split())
+    for rule in BOOK.rules.values():
+        assert f"{rule.id} {rule.law}" in whole
+        assert all(" ".join(said.split()) in whole for said in (rule.says, rule.citation))
+
+
 def test_show_can_be_narrowed_by_law_and_class(site: Site) -> None:
     part2 = document("show", "--regime", "part2", "--project", site.root)["rules"]
     assert {"S-01", "H-03", "F-01"} <= {one["rule"] for one in part2}

@@ -106,6 +106,26 @@ def table(rows: list[dict[str, Any]], columns: list[str] | None = None) -> str:
     )
 
 
+def entries(rows: list[tuple[str, str, list[str]]]) -> str:
+    """Lay out what is too long for a table: a name, its heading beside it, and sentences below, wrapped to the width.
+
+    The width is the terminal's, or 80 where there is none; an id, path or number that is longer stays whole.
+    """
+    import shutil
+    import textwrap
+
+    room = shutil.get_terminal_size().columns
+    indent = max((len(name) for name, _, _ in rows), default=0) + 2
+    lines = []
+    for name, heading, sentences in rows:
+        for number, text in enumerate([heading, *filter(None, sentences)]):
+            lines += textwrap.wrap(
+                text, room, initial_indent=("" if number else name).ljust(indent), subsequent_indent=" " * indent,
+                break_long_words=False, break_on_hyphens=False,
+            )
+    return "\n".join(lines)
+
+
 def _is_numeric(values: list[Any]) -> bool:
     given = [value for value in values if value is not None]
     return bool(given) and all(isinstance(value, int | float) for value in given)

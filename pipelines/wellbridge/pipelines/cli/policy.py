@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from wellbridge.pipelines.cli.output import command, document, json_option, project_option, show_json, table
+from wellbridge.pipelines.cli.output import (
+    command,
+    document,
+    entries,
+    json_option,
+    project_option,
+    show_json,
+    table,
+)
 from wellbridge.schemas.errors import ConfigurationError, Exit, VerifyError, render
 
 if TYPE_CHECKING:
@@ -54,9 +62,9 @@ def policy_show(rules: tuple[str, ...], regime: str | None, privacy: str | None,
         facts = [rule_facts(rule, lines) for rule in found]
         show_json(document(Exit.DONE, rules=facts, policy_sha256=book.digest, profile=book.profile))
         return Exit.DONE
-    click.echo(table([
-        {"rule": rule.id, "law": rule.law, "says": rule.says, "asks": words.effect(rule),
-         "limits": words.limits(rule.limits), "status": status(rule), "citation": rule.citation}
+    click.echo(entries([
+        (rule.id, f"{rule.law} · {status(rule)} · {rule.citation}",
+         [rule.says, "asks: " + " · ".join(filter(None, (words.effect(rule), words.limits(rule.limits))))])
         for rule in found
     ]))
     click.echo(f"\n{len(found)} of {len(book.rules)} rules · digest {book.digest[:12]}"
