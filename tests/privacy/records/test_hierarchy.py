@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -114,6 +114,14 @@ def test_dates_become_month_quarter_and_school_year() -> None:
     ]
     assert levels(years(), "2014-02-03", "2015")[0] == ("2014-02-03", "2014", "2010-2014", "*")
     assert (dates().least, dates(finest="day").least, years().least) == (1, 0, 1)
+
+
+def test_years_of_birth_of_all_over_89_are_one_label_on_every_level() -> None:
+    now = datetime.now(UTC).year
+    told = [row[1:] for row in levels(years(), f"{now - 89}-12-31", f"{now - 90}", f"{now - 91}-01-01", f"{now - 110}")]
+    low = (now - 89) // 5 * 5
+    assert told[0] == (str(now - 89), f"{low}-{low + 4}", "*")
+    assert set(told[1:]) == {(f"{now - 90} or earlier", f"{now - 90} or earlier", "*")}
 
 
 def test_ages_are_top_coded_on_every_level() -> None:

@@ -7,7 +7,7 @@ form that may be shown, the hierarchy starts there (``Hierarchy.least``).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from itertools import pairwise
 from typing import Final
 
@@ -41,10 +41,13 @@ def dates(*, finest: str = "month") -> Hierarchy:
 def years(*, finest: str = "year", width: int = 5) -> Hierarchy:
     """Dates or years → year → bands of years → one label; dates finer than a year are never shown.
 
-    Source: 45 CFR 164.514(b)(2)(i)(C): of dates only the year stays.
+    Years in which whoever is 90 or older was born are one label on every level.
+    Source: 45 CFR 164.514(b)(2)(i)(C): of dates only the year stays, and none that shows an age over 89.
     """
+    last = datetime.now(UTC).year - TOP_AGE
     return Hierarchy(
-        (_year, _band(width, None), ANYTHING), least=_least({"year": 1, "band": 2}, finest), name="built-in years"
+        (_year(last), _band(width, f"{last} or earlier"), ANYTHING),
+        least=_least({"year": 1, "band": 2}, finest), name="built-in years"
     )
 
 
@@ -150,9 +153,17 @@ def _named_year(label: pl.Expr) -> pl.Expr:
 
 
 _school_year = _rule(_named_year)
-_year = _rule(
-    lambda label: pl.when(_is_date(label) | label.str.contains(r"^(1[89]|20)\d\d$")).then(label.str.slice(0, 4))
-)
+
+
+def _year(last: int) -> Callable[[pl.Series], pl.Series]:
+    def of(label: pl.Expr) -> pl.Expr:
+        year = pl.when(_is_date(label) | label.str.contains(r"^(1[89]|20)\d\d$")).then(label.str.slice(0, 4))
+        is_old = year.cast(pl.Int64, strict=False) <= last
+        return pl.when(is_old).then(pl.lit(f"{last} or earlier")).otherwise(year)
+
+    return _rule(of)
+
+
 _first_digit = _rule(lambda label: pl.when(label == "000").then(label).otherwise(label.str.slice(0, 1) + "**"))
 
 
