@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from types import MappingProxyType
 from typing import Any, Final
@@ -30,6 +30,7 @@ from wellbridge.privacy.tables.published_shares import HIDDEN, ProtectedMeasures
 from wellbridge.privacy.tables.shares import MeasureTables, Population, add_measures
 from wellbridge.privacy.tables.sums import Ints
 from wellbridge.schemas.classes import PrivacyClass
+from wellbridge.schemas.errors import PrivacyError
 
 # For each file the cells that must be hidden, by columns and members.
 Hide = Mapping[str, Sequence[Mapping[str, str]]]
@@ -100,7 +101,7 @@ def aggregate_files(
     for spec, table in zip(definition.counts, counts, strict=True):
         linked.keep_hidden(_cells_of(table, hide.get(f"{spec.name}.csv", ())))
     linked.keep_hidden(_measure_cells(measures, hide.get(MEASURES_FILE, ())))
-    settle_counts(linked, counts)
+    _settle(linked, definition, counts, measures)
     out = [
         _count_file(spec, table, counts_result(linked, table), as_of)
         for spec, table in zip(definition.counts, counts, strict=True)
@@ -108,6 +109,29 @@ def aggregate_files(
     if measures.rows:
         out.append(_measure_file(definition, measures, measures_result(linked, measures, asked), asked, as_of))
     return out
+
+
+def _settle(
+    linked: LinkedTables, definition: ExtractDefinition, counts: Sequence[CountTable], measures: MeasureTables
+) -> None:
+    """Settle the tables of an extract; a refusal names the extract, and the measures where they are to blame."""
+    refused: PrivacyError | None = None
+    try:
+        settle_counts(linked, counts)
+    except PrivacyError as error:
+        refused = error
+    if refused is None:
+        return
+    blamed = linked.to_blame()
+    own = dict.fromkeys(
+        f"{row.facts['measure_id']} by {row.facts['dimension']}"
+        for row in measures.rows
+        if any(cell != -1 and blamed[cell] for cell in (row.total, row.those_with, row.those_without))
+    )
+    where, todo = refused.where, refused.todo
+    if own:
+        where, todo = f"file {MEASURES_FILE} · {', '.join(own)}", "Leave out one of the measures or breakdowns named"
+    raise PrivacyError(refused.code, refused.what, f"extract {definition.id} · {where}", todo=todo)
 
 
 def _cells_of(table: CountTable, named: Sequence[Mapping[str, str]]) -> Ints:
@@ -135,9 +159,10 @@ def _measure_cells(tables: MeasureTables, named: Sequence[Mapping[str, str]]) ->
 def _counted(linked: LinkedTables, store: Store, spec: CountSpec, as_of: date, asked: Practice) -> CountTable:
     rows = student_rows(store, as_of, spec.columns, spec.schools)
     table = crossed(rows, dimensions=spec.dimensions, hierarchies=spec.hierarchies)
-    return add_counts(
+    added = add_counts(
         linked, table, spec.dimensions, "n", spec.hierarchies, zero_rule="hide" if asked.hide_zeros else "publish"
     )
+    return replace(added, name=f"{spec.name}.csv")
 
 
 def _measure_rows(store: Store, definition: ExtractDefinition) -> pl.DataFrame:

@@ -33,6 +33,7 @@ from wellbridge.pipelines.extract_tables import DataFile, Hide, aggregate_files,
 from wellbridge.pipelines.measures.registry import MEASURES
 from wellbridge.pipelines.policy.release import Limits, check_release, determination
 from wellbridge.pipelines.record_history import followed
+from wellbridge.pipelines.reduced import left_out, protected
 from wellbridge.pipelines.release_history import beside_earlier, check_history
 from wellbridge.privacy.agreements import Agreement, check_elements, in_force
 from wellbridge.privacy.codes import Crosswalk
@@ -56,8 +57,11 @@ from wellbridge.schemas.errors import ConfigurationError, PrivacyError
 DICTIONARY: Final = "data_dictionary.csv"
 SUPPRESSED: Final = "suppressed.csv"
 README: Final = "README.txt"
+LEFT_OUT: Final = "left_out"  # in the manifest's suppression, beside the files
+WHY_LEFT_OUT: Final = "could not be shown beside the rest, or beside earlier releases, without giving small counts away"
 _BUILDING: Final = ".building-"
 COUNTS, MEASURED, RECORDS = "counts", "measures", "records"  # kinds of data files
+LeftOut = Mapping[str, Sequence[str]]  # names of measures, breakdowns and columns
 Record = Callable[[str], None]  # writes a release's digest to the ledger
 
 
@@ -75,6 +79,7 @@ class Release:
         digest: of its manifest.
         rows: rows of each data file.
         hidden: for each data file, counts of what is hidden.
+        left_out: names of measures, breakdowns and columns that the extract has and that could not be shown.
         reasons: for each data file, hidden cells by reason. Known at building only: for the ledger, not for the
             recipient, since it narrows what the hidden cells can be.
     """
@@ -87,6 +92,7 @@ class Release:
     digest: str
     rows: Mapping[str, int]
     hidden: Mapping[str, Mapping[str, int]]
+    left_out: LeftOut
     reasons: Mapping[str, Mapping[str, int]]
 
     def as_dict(self) -> dict[str, Any]:
@@ -95,6 +101,7 @@ class Release:
             "path": str(self.path), "extract": self.extract, "kind": self.kind, "agreement": self.agreement,
             "created": self.created, "digest": self.digest, "rows": dict(self.rows),
             "hidden": {name: dict(counts) for name, counts in self.hidden.items()},
+            "left_out": {what: list(names) for what, names in self.left_out.items()},
         }
 
 
@@ -135,14 +142,20 @@ def build(
         max(floor.min_cell, agreement.min_cell, definition.min_cell, *least), max(floor.k, agreement.k, definition.k)
     )
 
-    def make(hide: Hide) -> list[DataFile]:
-        if definition.kind == AGGREGATE:
-            return aggregate_files(warehouse, definition, day, limits.min_cell, practice(book), hide)
-        alone = record_file(warehouse, definition, day, limits.k, crosswalk, agreement)
-        return [followed(out_dir, alone, definition, agreement.id, limits.k)]
+    def made(shown: ExtractDefinition) -> list[DataFile]:
+        def make(hide: Hide) -> list[DataFile]:
+            if shown.kind == AGGREGATE:
+                return aggregate_files(warehouse, shown, day, limits.min_cell, practice(book), hide)
+            alone = record_file(warehouse, shown, day, limits.k, crosswalk, agreement)
+            return [followed(out_dir, alone, shown, agreement.id, limits.k)]
 
-    files = beside_earlier(out_dir, definition.id, limits, make)
-    return _publish(definition, agreement, files, out_dir, now, day, limits, book, record, signer)
+        return beside_earlier(out_dir, shown.id, limits, make)
+
+    last = [release for release in list_releases(out_dir) if release.extract == definition.id][-1:]
+    before = [name for release in last for name in release.left_out.get("columns", ())]
+    files, shown = protected(definition, made, before=before)
+    gone = left_out(definition, shown)
+    return _publish(definition, agreement, files, gone, out_dir, now, day, limits, book, record, signer)
 
 
 def ledger_time(warehouse: Store) -> datetime | None:
@@ -189,20 +202,22 @@ def _release(path: Path, manifest: Mapping[str, Any], reasons: Mapping[str, Mapp
     return Release(
         path, manifest["extract"], manifest["kind"], manifest["agreement"]["id"], manifest["created"],
         manifest_digest(manifest), {table["file"]: table["rows"] for table in manifest["tables"]},
-        manifest["suppression"], reasons,
+        {file: counts for file, counts in manifest["suppression"].items() if file != LEFT_OUT},
+        manifest["suppression"].get(LEFT_OUT, {}), reasons,
     )
 
 
 def _publish(
-    definition: ExtractDefinition, agreement: Agreement, files: Sequence[DataFile], out_dir: Path, now: datetime,
-    day: date, limits: Limits, book: Book, record: Record, signer: Signer,
+    definition: ExtractDefinition, agreement: Agreement, files: Sequence[DataFile], gone: LeftOut, out_dir: Path,
+    now: datetime, day: date, limits: Limits, book: Book, record: Record, signer: Signer,
 ) -> Release:
-    contents, formulas = _contents(definition, agreement, files, day, limits.min_cell)
+    contents, formulas = _contents(definition, agreement, files, gone, day, limits.min_cell)
     results = {file.name: {"rows": file.frame.height, **file.hidden} for file in files}
     manifest = build_manifest(
         extract=definition.id, title=definition.title, kind=definition.kind, agreement=agreement, now=now,
         files=contents, tables=[_table_facts(file) for file in files], dictionary=DICTIONARY,
-        suppression={file.name: dict(file.hidden) for file in files}, policy_sha256=policy_hash(book),
+        suppression={**{file.name: dict(file.hidden) for file in files}, LEFT_OUT: dict(gone)},
+        policy_sha256=policy_hash(book),
         code_version=importlib.metadata.version("wellbridge"), min_cell=limits.min_cell, k=limits.k,
         formulas=formulas, determination=determination(definition, book, now, limits, results),
     )
@@ -224,7 +239,8 @@ def _certificate_of(file: DataFile) -> str:
 
 
 def _contents(
-    definition: ExtractDefinition, agreement: Agreement, files: Sequence[DataFile], day: date, min_cell: int
+    definition: ExtractDefinition, agreement: Agreement, files: Sequence[DataFile], gone: LeftOut, day: date,
+    min_cell: int,
 ) -> tuple[dict[str, bytes], dict[str, dict[str, int]]]:
     contents: dict[str, bytes] = {}
     formulas = {}
@@ -238,9 +254,11 @@ def _contents(
         [(file.name, *words) for file in files for words in file.dictionary],
     )
     contents[SUPPRESSED] = _csv(
-        ("file", "what", "cell", "count", "why"), [(file.name, *row) for file in files for row in file.suppressed]
+        ("file", "what", "cell", "count", "why"),
+        [(file.name, *row) for file in files for row in file.suppressed]
+        + [("", f"{what} left out", name, None, WHY_LEFT_OUT) for what, names in gone.items() for name in names],
     )
-    contents[README] = _readme(definition, agreement, files, day).encode()
+    contents[README] = _readme(definition, agreement, files, gone, day).encode()
     return contents, formulas
 
 
@@ -266,7 +284,9 @@ def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
     return out.getvalue().encode()
 
 
-def _readme(definition: ExtractDefinition, agreement: Agreement, files: Sequence[DataFile], day: date) -> str:
+def _readme(
+    definition: ExtractDefinition, agreement: Agreement, files: Sequence[DataFile], gone: LeftOut, day: date
+) -> str:
     data = "\n".join(f"  {file.name:<24}{file.facts['title']} ({file.frame.height} rows)" for file in files)
     return f"""{definition.title}
 
@@ -285,10 +305,15 @@ into one folder, and run: python -I -S release_verifier.py DIR --key KEYS.pub
 
 A blank count or value is hidden. It is not zero, and hidden cells are not necessarily small. Cells that a
 spreadsheet could run as a formula begin with an apostrophe.
-
+{_left_out_words(gone)}
 NOTICE OF 34 CFR 99.33
 {NOTICE}
 """
+
+
+def _left_out_words(gone: LeftOut) -> str:
+    lines = "\n".join(f"  {what}: {', '.join(names)}" for what, names in gone.items())
+    return f"\nLeft out: {WHY_LEFT_OUT}.\n{lines}\n" if lines else ""
 
 
 def _write_whole(

@@ -16,7 +16,7 @@ from wellbridge.pipelines.release_tables import Cell, Contents, Told, columns_of
 from wellbridge.privacy.formula import neutralise
 from wellbridge.privacy.manifest import NAME, read_manifest
 from wellbridge.privacy.seal import private_folder
-from wellbridge.privacy.tables.further import ROUNDS, Remedy, refusal, remedy
+from wellbridge.privacy.tables.further import ROUNDS, Beside, Remedy, refusal, remedy
 from wellbridge.privacy.tables.linked import Need
 from wellbridge.schemas.errors import PrivacyError
 
@@ -39,7 +39,7 @@ def check_history(out_dir: Path, manifest: Mapping[str, Any], contents: Contents
     """
     new, seen = _beside(out_dir, manifest, contents)
     if seen.exposures:
-        raise refusal(seen, columns_of(new))
+        raise _refused(str(manifest["extract"]), new, seen)
 
 
 def _beside(out_dir: Path, manifest: Mapping[str, Any], contents: Contents) -> tuple[list[Told], Remedy]:
@@ -56,6 +56,15 @@ def _beside(out_dir: Path, manifest: Mapping[str, Any], contents: Contents) -> t
         for told in (new, earlier)
     )
     return new, remedy([one.table for one in earlier], [one.table for one in new])
+
+
+def _refused(extract: str, new: Sequence[Told], seen: Remedy) -> Beside:
+    """Return the refusal that names the extract, the file that leans in most, and its column."""
+    blamed = [new[number] for number in seen.leaning] or list(new)
+    first = blamed[0]
+    own = columns_of([one for one in blamed if one.file == first.file])
+    whose = f"extract {extract} · file {first.file}"
+    return refusal(seen, own, whose=whose, is_record_file=first.table.is_lower_bound)
 
 
 def folders(out_dir: Path) -> list[Path]:
@@ -129,7 +138,7 @@ def beside_earlier(
         if again is None:
             break
         files = again
-    raise refusal(seen, columns_of(new))
+    raise _refused(extract, new, seen)
 
 
 def _made(make: Callable[[Hide], list[DataFile]], hide: Hide) -> list[DataFile] | None:

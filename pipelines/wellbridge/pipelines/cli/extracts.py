@@ -25,6 +25,7 @@ def _facts(release: Any) -> dict[str, Any]:
         "created": release.created,
         "rows": release.rows,
         "hidden": release.hidden,
+        "left_out": release.left_out,
         "digest": release.digest,
         "path": str(release.path),
     }
@@ -67,6 +68,8 @@ def extract_build(name: str | None, everything: bool, project: Path, as_json: bo
                     ]
                 )
             )
+            for what, names in release.left_out.items():
+                click.echo(f"Left out, because they would give small counts away: {what} {', '.join(names)}")
     return Exit.DONE
 
 

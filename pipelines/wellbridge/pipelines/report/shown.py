@@ -8,7 +8,6 @@ Source: 34 CFR 99.31(b)(1), "whether through single or multiple releases".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -22,6 +21,7 @@ from wellbridge.pipelines.extract_tables import DataFile, Hide, aggregate_files
 from wellbridge.pipelines.measures.measure import PERSON_DIMENSIONS, Kind
 from wellbridge.pipelines.measures.registry import MEASURES
 from wellbridge.pipelines.policy.release import Limits
+from wellbridge.pipelines.reduced import protected
 from wellbridge.pipelines.release_history import PAGE, beside_earlier, remember_page
 from wellbridge.pipelines.report import words
 from wellbridge.privacy.rules.practice import Practice
@@ -76,7 +76,7 @@ def shown_measures(
     """
     limits = Limits(max(min_n, *(measure.min_n for measure in MEASURES.values())), 0)
     keys = store.frame("SELECT measure_id, period, dimension, member FROM measure_value").sort(KEY)
-    files = next(_tried(store, as_of, limits, asked, out_dir), []) if keys.height else []
+    files = _protected(store, as_of, limits, asked, out_dir) if keys.height else []
     found = files[0].frame if files else pl.DataFrame(schema=dict.fromkeys(COLUMNS, pl.String))
     values = keys.join(found, on=KEY, how="left", maintain_order="left")
     return ShownMeasures(values.with_columns(pl.col("shown").fill_null(HIDDEN)), tuple(files), limits)
@@ -99,20 +99,20 @@ def _printed_value(measure_id: str, value: float | None) -> float | None:
     return round(size / 100, 2) if measure.kind is Kind.PROPORTION else size
 
 
-def _tried(
+def _protected(
     store: Store, as_of: date, limits: Limits, asked: Practice, out_dir: Path | None
-) -> Iterator[list[DataFile]]:
-    """Yield the measures with as many breakdowns as can be protected."""
-    left = len(_PAGE.dimensions)
-    while left >= 0:
-        definition = replace(_PAGE, dimensions=_PAGE.dimensions[:left])
+) -> list[DataFile]:
+    """Return the measures with as many breakdowns as can be protected; nothing where none can."""
 
-        def make(hide: Hide, definition: ExtractDefinition = definition) -> list[DataFile]:
+    def made(definition: ExtractDefinition) -> list[DataFile]:
+        def make(hide: Hide) -> list[DataFile]:
             return aggregate_files(store, definition, as_of, limits.min_cell, asked, hide)
 
-        try:
-            yield make({}) if out_dir is None else beside_earlier(out_dir, _PAGE.id, limits, make)
-        except PrivacyError as error:
-            if error.code != "WB-E-042":
-                raise
-        left = left // 2 if left else -1
+        return make({}) if out_dir is None else beside_earlier(out_dir, PAGE, limits, make)
+
+    try:
+        return protected(_PAGE, made)[0]
+    except PrivacyError as error:
+        if error.code != "WB-E-042":
+            raise
+    return []

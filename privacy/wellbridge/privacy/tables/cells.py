@@ -39,7 +39,7 @@ class Protected:
 
 @dataclass(frozen=True)
 class CountTable:
-    """A count table that is part of a system of linked tables."""
+    """A count table that is part of a system of linked tables; ``name`` is its file's, where it has one."""
 
     table: pl.DataFrame
     dimensions: tuple[str, ...]
@@ -47,6 +47,7 @@ class CountTable:
     count: str
     grid: Grid
     cells: Ints
+    name: str = ""
 
 
 def protect(
@@ -104,7 +105,7 @@ def add_counts(
 
 
 def settle_counts(linked: LinkedTables, tables: Sequence[CountTable]) -> None:
-    """Settle a system with count tables, naming the dimension to drop when that fails.
+    """Settle a system with count tables, naming the table and the dimension to drop when that fails.
 
     Raises:
         PrivacyError: WB-E-042, also when nothing but the grand total would be left of a table.
@@ -115,14 +116,13 @@ def settle_counts(linked: LinkedTables, tables: Sequence[CountTable]) -> None:
     except PrivacyError as error:
         failed = error.what
     if failed:
-        advice = [f"drop dimension {_worst_dimension(table, linked)}" for table in tables]
-        raise PrivacyError("WB-E-042", failed, "; ".join(advice))
+        blamed = linked.to_blame()
+        own = [table for table in tables if blamed[table.cells].any()]
+        raise PrivacyError("WB-E-042", failed, "; ".join(_advice(table, linked) for table in own or tables))
     for table in tables:
         inner = (table.grid.open_axes() > 0) & (table.grid.counts > 0)
         if inner.any() and linked.hidden[table.cells[inner]].all():
-            raise PrivacyError(
-                "WB-E-042", "Nothing but the total could be shown.", f"drop dimension {_worst_dimension(table, linked)}"
-            )
+            raise PrivacyError("WB-E-042", "Nothing but the total could be shown.", _advice(table, linked))
 
 
 def counts_result(linked: LinkedTables, table: CountTable) -> Protected:
@@ -166,9 +166,10 @@ def ranges(
     ).filter(pl.col(count).is_null()).drop(count)
 
 
-def _worst_dimension(table: CountTable, linked: LinkedTables) -> str:
+def _advice(table: CountTable, linked: LinkedTables) -> str:
     small = np.array([reason is not Reason.SHOWN for reason in linked.reason], dtype=np.bool_)
-    return table.grid.worst_dimension(small[table.cells])
+    drop = f"drop dimension {table.grid.worst_dimension(small[table.cells])}"
+    return f"file {table.name} · {drop}" if table.name else drop
 
 
 def _reasons(counts: Ints, min_cell: int, zero_rule: ZeroRule) -> list[Reason]:

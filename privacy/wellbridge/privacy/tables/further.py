@@ -28,6 +28,18 @@ ROUNDS: Final = 40
 _AT_ONCE: Final = 200  # exposures looked into in one round; hiding for some often mends the rest
 
 
+class Beside(PrivacyError):
+    """A release gives small counts away beside earlier ones, and hiding more of it does not help.
+
+    Attributes:
+        column: of the new release, the one by which most of that is told.
+    """
+
+    def __init__(self, what: str, where: str, todo: str, column: str) -> None:
+        super().__init__("WB-E-042", what, where, todo=todo)
+        self.column = column
+
+
 @dataclass(frozen=True)
 class Remedy:
     """What a new release gives away beside earlier ones, and what could be hidden against it.
@@ -37,12 +49,14 @@ class Remedy:
         hide: for each new table by its number among the new ones, places of counts to hide.
         because: names of the earlier releases that lean in.
         stuck: exposures that nothing in the new release could mend.
+        leaning: numbers of the new tables that lean in, those that do most first.
     """
 
     exposures: tuple[Exposure, ...]
     hide: dict[int, tuple[int, ...]]
     because: tuple[str, ...]
     stuck: int
+    leaning: tuple[int, ...] = ()
 
     def worst(self, columns: Sequence[str]) -> str:
         """Return the column that most of what is given away is told by."""
@@ -70,10 +84,11 @@ def remedy(earlier: Sequence[ReleasedTable], new: Sequence[ReleasedTable]) -> Re
     numbers = {id(table): number for number, table in enumerate(new)}
     hide: dict[int, set[int]] = {}
     names: dict[str, None] = {}
-    stuck = 0
+    stuck, leaning = 0, Counter[int]()
     for part, one in fresh[:_AT_ONCE]:
-        choice, leant = _choice(part, one, numbers)
+        choice, leant, own = _choice(part, one, numbers)
         names |= dict.fromkeys(leant)
+        leaning.update(own)
         if choice is None:
             stuck += 1
         else:
@@ -83,19 +98,25 @@ def remedy(earlier: Sequence[ReleasedTable], new: Sequence[ReleasedTable]) -> Re
         {at: tuple(sorted(places)) for at, places in hide.items()},
         tuple(names),
         stuck,
+        tuple(number for number, _ in leaning.most_common()),
     )
 
 
 def _choice(
     part: Examined, one: Exposure, numbers: dict[int, int]
-) -> tuple[tuple[int, int] | None, list[str]]:
-    """Return the smallest count to hide against an exposure that only new tables print, and who else leans in."""
+) -> tuple[tuple[int, int] | None, list[str], set[int]]:
+    """Return the smallest count to hide against an exposure that only new tables print, and who leans in.
+
+    Those are the names of earlier releases and the numbers of new tables.
+    """
     found: list[tuple[int, int, int]] = []
     names: list[str] = []
+    own: set[int] = set()
     for cell in part.because(one).tolist():
         printers = [(part.system.releases[number], place) for number, place in part.system.printed_by(cell)]
         old = [table.name for table, _ in printers if id(table) not in numbers]
         names += old
+        own |= {numbers[id(table)] for table, _ in printers if id(table) in numbers}
         if not old:
             # Zeros stay: nobody can be taken from them.
             found += [
@@ -103,7 +124,7 @@ def _choice(
                 for table, place in printers
                 if table.counts[place] > 0
             ]
-    return (min(found)[1:] if found else None), names
+    return (min(found)[1:] if found else None), names, own
 
 
 def as_released(found: ProtectedTable, name: str, cohort: Cohort = UNSAID) -> ReleasedTable:
@@ -153,15 +174,26 @@ def protect_after(
     raise refusal(seen, [axis.columns[0] for axis in found.grid.axes])
 
 
-def refusal(seen: Remedy, columns: Sequence[str]) -> PrivacyError:
-    """Return the error that says why a release may not leave beside earlier ones."""
+def refusal(seen: Remedy, columns: Sequence[str], *, whose: str = "", is_record_file: bool = False) -> Beside:
+    """Return the error that says why a release may not leave beside earlier ones.
+
+    Args:
+        seen: what would be given away.
+        columns: those of the new release that may be to blame.
+        whose: the extract and file, where there are such.
+        is_record_file: whether its rows are children, of which no cell can be hidden.
+    """
     differences = sum(one.kind != "count" for one in seen.exposures)
-    return PrivacyError(
-        "WB-E-042",
+    column, earlier = seen.worst(columns), ", ".join(seen.because) or "earlier"
+    drop = f"{'column' if is_record_file else 'drop dimension'} {column}"
+    return Beside(
         f"Beside earlier releases {len(seen.exposures)} small count(s) would be given away, {differences} "
         "of them differences of two cohorts, and hiding more does not help.",
-        f"releases {', '.join(seen.because) or 'earlier'} · drop dimension {seen.worst(columns)}",
-        todo="Drop the dimension named, or release the same table again as it was",
+        " · ".join(part for part in (whose, f"releases {earlier}", drop) if part),
+        "Leave the column named out of the record file, or coarsen it in the extract's [quasi]"
+        if is_record_file
+        else "Drop the dimension named, or release the same table again as it was",
+        column,
     )
 
 

@@ -98,6 +98,7 @@ class LinkedTables:
         self.down: Ints = np.zeros(0, dtype=np.int64)
         self.hidden: Bools = np.zeros(0, dtype=np.bool_)
         self.found: Suppression | None = None
+        self.bare: Ints = np.zeros(0, dtype=np.int64)  # what could not be protected
         # One-way breakdowns already in the system, so that the same numbers are the same cells.
         self.known: dict[tuple[object, ...], Ints] = {}
         # The cell that counts every student of a member of a dimension, where the release shows one.
@@ -130,6 +131,7 @@ class LinkedTables:
         task = self.task()
         found = suppress(task, QUICK if len(task.values) > _LARGE else NIGHTLY)
         bare = np.union1d(found.failed, unproved(task, found))
+        self.bare = bare.astype(np.int64)
         if len(bare):
             raise PrivacyError("WB-E-042", f"{len(bare)} cell(s) cannot be protected.")
         if self._exposed(found.hidden):
@@ -139,6 +141,15 @@ class LinkedTables:
             Reason.COMPLEMENT if hides and reason is Reason.SHOWN and not virtual else reason
             for hides, reason, virtual in zip(found.hidden, self.reason, self._joined("virtual"), strict=True)
         ]
+
+    def to_blame(self) -> Bools:
+        """Return which cells could not be protected, or stand in a sum with one that is printed nowhere."""
+        links, out = self.sums.links, np.zeros(len(self.sums), dtype=np.bool_)
+        out[self.bare] = True
+        unseen = out & self._joined("virtual").astype(np.bool_)
+        rows = np.unique(links.row[unseen[links.cell]])
+        out[links.cell[np.isin(links.row, rows)]] = True
+        return out
 
     def task(self) -> Task:
         """Return what has to be protected."""
