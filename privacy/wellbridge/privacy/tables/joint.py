@@ -205,7 +205,7 @@ def _examined(releases: Sequence[ReleasedTable], group: Group) -> Examined:
     for is_few in (True, False):
         try:
             system = System(mine, cohorts, group.ties, differs=differs, unions=unions, is_few=is_few)
-            return _attacked(system, settled(system.published()))
+            return _attacked(system, settled(system.published(), system.printed_in))
         except PrivacyError as error:
             # More was corrected than a reader would take for likely.
             if error.code != "WB-E-046" or not is_few or Tie.RESTATED not in group.ties.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count as count_from
@@ -63,11 +63,15 @@ class Settled:
         return order, np.searchsorted(links.row[order], np.arange(links.rows + 1))
 
 
-def settled(published: Published) -> Settled:
+def settled(published: Published, printed_in: Callable[[Ints], str]) -> Settled:
     """Fill in what single sums give: the last blank of a sum, and blanks that add up to nothing.
 
+    Args:
+        published: what is printed.
+        printed_in: says in words where printed cells stand, for the error.
+
     Raises:
-        PrivacyError: WB-E-046 when the printed counts contradict each other.
+        PrivacyError: WB-E-046 when the printed counts contradict each other, naming the releases that print them.
     """
     links = published.links
     values, hidden = np.where(published.hidden, 0, published.shown), published.hidden.copy()
@@ -77,8 +81,10 @@ def settled(published: Published) -> Settled:
         blank = hidden[links.cell]
         row, cell, sign = links.row[blank], links.cell[blank], links.sign[blank]
         count = np.bincount(row, minlength=links.rows)
-        if known[count == 0].any():
-            raise PrivacyError("WB-E-046", "The printed counts of the releases contradict each other.")
+        wrong = np.isin(links.row, np.flatnonzero((count == 0) & (known != 0)))
+        if wrong.any():
+            so_far = Settled(published, given_by, at)
+            raise _contradiction(printed_in(so_far.printed(links.cell[wrong].tolist())[0]))
         alone = count[row] == 1
         # Parts of a printed sum that leave nothing over are nothing each.
         is_signed = (sign < 0) | (published.lower[cell] < 0)
@@ -89,6 +95,12 @@ def settled(published: Published) -> Settled:
         values[cell[alone]] = -known[row[alone]] * sign[alone]
         found = cell[alone | empty]
         hidden[found], given_by[found], at[found] = False, row[alone | empty], step
-        if (values[found] < published.lower[found]).any() or (values[found] > published.upper[found]).any():
-            raise PrivacyError("WB-E-046", "The printed counts of the releases contradict each other.")
+        out = found[(values[found] < published.lower[found]) | (values[found] > published.upper[found])]
+        if len(out):
+            so_far = Settled(published, given_by, at)
+            raise _contradiction(printed_in(so_far.printed(out.tolist())[0]))
     raise AssertionError("unreachable")
+
+
+def _contradiction(where: str) -> PrivacyError:
+    return PrivacyError("WB-E-046", "The printed counts of the releases contradict each other.", where)

@@ -147,6 +147,12 @@ class System:
             if self.releases[number].counts[place] != BLANK
         ]
 
+    def printed_in(self, cells: Ints) -> str:
+        """Return the names of the releases that print some of the cells, for a message; all where none is known."""
+        numbers = dict.fromkeys(number for cell in cells.tolist() for number, _ in self.printed_by(cell))
+        names = dict.fromkeys(self.releases[number].name for number in numbers or range(len(self.releases)))
+        return f"releases {', '.join(names)}"
+
     def targets(self, block: Block) -> Ints:
         """Return the cells of a block that stand where some release of its cohorts has a cell."""
         seen = np.zeros(len(self.shown), dtype=np.bool_)
