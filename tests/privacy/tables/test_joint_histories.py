@@ -105,8 +105,9 @@ def test_a_guess_that_cannot_be_is_dropped_and_a_claim_that_cannot_be_is_refused
     before, after = [-1, -1, 20, 100], [-1, -1, 60, 110]
     assert attack_together([alike("one", before, UNSAID), alike("two", after, UNSAID)]).exposures == ()
     said = [alike("one", before, Cohort("a", "p", within=("b",))), alike("two", after, Cohort("b", "p"))]
-    with pytest.raises(PrivacyError, match="WB-E-046"):
+    with pytest.raises(PrivacyError, match="WB-E-046") as refused:
         attack_together(said)
+    assert refused.value.where == "releases one, two"
 
 
 def on_day(day: int) -> Cohort:
@@ -124,6 +125,8 @@ def test_two_days_that_print_nothing_different_need_not_be_the_same() -> None:
     with pytest.raises(PrivacyError) as refused:
         attack_together([first, replace(second, cohort=on_day(1))])
     assert refused.value.code == "WB-E-046"
+    assert refused.value.where == "releases first, second"
+    assert not any(str(count) in refused.value.where for count in (20, 30, 35, 80))
 
 
 def test_what_is_said_to_be_one_day_stays_one_cohort() -> None:

@@ -209,6 +209,8 @@ def _examined(releases: Sequence[ReleasedTable], group: Group) -> Examined:
         except PrivacyError as error:
             # More was corrected than a reader would take for likely.
             if error.code != "WB-E-046" or not is_few or Tie.RESTATED not in group.ties.values():
+                # No single sum is to blame: all of them together are.
+                error.where = error.where or f"releases {', '.join(dict.fromkeys(one.name for one in mine))}"
                 raise
     raise AssertionError("unreachable")
 
