@@ -70,12 +70,13 @@ $(VENV)-clkhash/.made:
 
 # Spark is half a gigabyte, so it is not in the locked set.
 spark: $(VENV)-spark/.made
-	PYTHONPATH=etl:schemas:pipelines:privacy $(VENV)-spark/bin/python -m pytest -q -m slow tests/etl/identity/test_spark.py
+	$(VENV)-spark/bin/python -m pytest -q -W ignore::FutureWarning -m slow tests/etl/identity/test_spark.py
 
 $(VENV)-spark/.made: requirements-dev.lock
 	PYTHON="$(PYTHON)" sh scripts/venv.sh $(VENV)-spark
 	$(VENV)-spark/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements-dev.lock
 	$(VENV)-spark/bin/python -m pip --disable-pip-version-check install --quiet "pyspark==4.3.0"
+	$(VENV)-spark/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --no-index --no-build-isolation -e .
 	touch $@
 
 docs: $(VENV)/.dev
