@@ -9,12 +9,12 @@ from typing import Final
 
 import polars as pl
 
-from wellbridge.pipelines.release_tables import told_by
+from wellbridge.pipelines.release_tables import told_in
 from wellbridge.privacy.manifest import NAME, read_manifest
 from wellbridge.privacy.tables.certificate import NAME as CERTIFICATE
 from wellbridge.privacy.tables.folders import attack_tables
 from wellbridge.privacy.tables.joint import JointAttack
-from wellbridge.privacy.tables.released import ReleasedTable, read_release
+from wellbridge.privacy.tables.released import ReleasedTable, counted_by, read_release
 from wellbridge.schemas.errors import SourceError
 
 _UNREADABLE: Final = (KeyError, TypeError, ValueError, AttributeError, OSError, pl.exceptions.PolarsError)
@@ -37,20 +37,15 @@ def attack_releases(folders: Sequence[Path], *, zeros_known: bool = False) -> Jo
         PrivacyError: see ``attack_together``.
     """
     found = [table for folder in folders for table in _tables(folder)]
-    counted = {name for one in found if not one.is_lower_bound for axis in one.axes for name in axis.columns}
-    # A record file says something of other tables only where it counts by what they count by.
-    telling = [one for one in found if not one.is_lower_bound or one.axes[0].columns[0] in counted]
-    return attack_tables(telling, zeros_known=zeros_known)
+    counted = counted_by(found)
+    return attack_tables([one for one in found if one.tells_of(counted)], zeros_known=zeros_known)
 
 
 def _tables(folder: Path) -> list[ReleasedTable]:
     if not (folder / NAME).is_file():
         return [read_release(folder)]
     try:
-        manifest = read_manifest(folder) or {}
-        names = [table["file"] for table in manifest["tables"]]
-        contents = {name: (folder / Path(name).name).read_bytes() for name in names}
-        told = told_by(folder.name, manifest, contents)
+        told = told_in(folder, read_manifest(folder) or {})
     except _UNREADABLE:
         told = None
     if told is None:

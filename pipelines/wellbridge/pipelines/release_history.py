@@ -12,12 +12,13 @@ from typing import Any, Final
 from wellbridge.etl.landing import sync, write_private
 from wellbridge.pipelines.extract_tables import DataFile, Hide
 from wellbridge.pipelines.policy.release import Limits
-from wellbridge.pipelines.release_tables import Cell, Contents, Told, columns_of, told_by
+from wellbridge.pipelines.release_tables import Cell, Contents, Told, columns_of, told_by, told_in
 from wellbridge.privacy.formula import neutralise
 from wellbridge.privacy.manifest import NAME, read_manifest
 from wellbridge.privacy.seal import private_folder
 from wellbridge.privacy.tables.further import ROUNDS, Beside, Remedy, refusal, remedy
 from wellbridge.privacy.tables.linked import Need
+from wellbridge.privacy.tables.released import counted_by
 from wellbridge.schemas.errors import PrivacyError
 
 PAGE: Final = "page"  # the extract that the page is
@@ -48,13 +49,8 @@ def _beside(out_dir: Path, manifest: Mapping[str, Any], contents: Contents) -> t
     earlier = [one for folder in seen for one in _told_in(folder)] if new else []
     if not earlier:
         return new, Remedy((), {}, (), 0)
-    # A record file says something of other tables only where it counts by what they count by.
-    counted = {name for one in (*earlier, *new) if not one.table.is_lower_bound
-               for axis in one.table.axes for name in axis.columns}
-    new, earlier = (
-        [one for one in told if not one.table.is_lower_bound or one.table.axes[0].columns[0] in counted]
-        for told in (new, earlier)
-    )
+    counted = counted_by([one.table for one in (*earlier, *new)])
+    new, earlier = ([one for one in told if one.table.tells_of(counted)] for told in (new, earlier))
     return new, remedy([one.table for one in earlier], [one.table for one in new])
 
 
@@ -107,8 +103,7 @@ def _told_in(folder: Path) -> list[Told]:
     manifest = read_manifest(folder)
     if manifest is None:
         return []
-    names = [table["file"] for table in manifest["tables"]]
-    return told_by(folder.name, manifest, {name: (folder / name).read_bytes() for name in names})
+    return told_in(folder, manifest)
 
 
 def beside_earlier(

@@ -10,6 +10,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -68,6 +69,13 @@ def told_by(name: str, manifest: Mapping[str, Any], contents: Contents) -> list[
         tell = {"counts": reader.counts, "measures": reader.measures, "records": reader.records}[table["kind"]]
         out += tell(table, rows)
     return out
+
+
+def told_in(folder: Path, manifest: Mapping[str, Any]) -> list[Told]:
+    """Return the tables that the release of a folder tells; see ``told_by``."""
+    files = [table["file"] for table in manifest["tables"]]
+    # Its last part alone: a manifest from elsewhere must not point out of its folder.
+    return told_by(folder.name, manifest, {file: (folder / Path(file).name).read_bytes() for file in files})
 
 
 def students(facts: Mapping[str, Any]) -> Cohort:

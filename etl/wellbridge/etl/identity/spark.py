@@ -7,7 +7,6 @@ under .7 by Splink's Jaro-Winkler, .765 by DuckDB's), and a pair must not be a l
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ from wellbridge.etl.identity.comparisons import RULE_COLUMNS
 from wellbridge.etl.identity.decide import SCORED
 from wellbridge.etl.identity.model import Model
 from wellbridge.etl.identity.scoring import both_sides, named, scores_sql
-from wellbridge.etl.identity.splinked import digit_of, settings
+from wellbridge.etl.identity.splinked import digit_of, predicted, settings
 from wellbridge.etl.identity.statements import statement
 from wellbridge.schemas.errors import ConfigurationError
 
@@ -77,8 +76,7 @@ def score_on_spark(
         ConfigurationError: WB-E-104, pyspark is not installed.
     """
     spark = session()
-    from splink import Linker  # noqa: PLC0415 - with pyspark, which a site on DuckDB has not
-    from splink.backends.spark import SparkAPI  # noqa: PLC0415
+    from splink.backends.spark import SparkAPI  # noqa: PLC0415 - needs pyspark, which a site on DuckDB has not
 
     _register_distances(spark)
     records = both_sides(left, right, model).drop("record_id").with_columns(pl.col("n").cast(pl.Int64))
@@ -88,14 +86,10 @@ def score_on_spark(
     backend: Any = SparkAPI
     api = backend(spark_session=spark, break_lineage_method="persist", register_udfs_automatically=False)
     retained = ["middle_name", "is_known", "is_enough", *RULE_COLUMNS]
-    linker = Linker(
-        api.register(frame), settings(model, unique_id="n", retained=retained, dialect=in_spark_condition),
-        log_level=logging.ERROR, validate_settings=False,
-    )  # fmt: skip
+    asked = settings(model, unique_id="n", retained=retained, dialect=in_spark_condition)
     wanted = pairs.selectExpr("'0' AS match_key", "x AS join_key_l", "y AS join_key_r")
-    linker.table_management.register_blocked_pairs_for_predict(api.register(wanted))
-    predicted = linker.inference.predict(warning_mode="never").as_spark_dataframe()
-    predicted.createOrReplaceTempView("predicted")
+    compared = predicted(api, frame, wanted, asked).as_spark_dataframe()
+    compared.createOrReplaceTempView("predicted")
     size = least_size or max(left.height, right.height)
     digits = [digit_of(one) for one in model.comparisons]
     scored = spark.sql(

@@ -53,6 +53,23 @@ def settings(
     }
 
 
+def predicted(api: Any, records: Any, pairs: Any, asked: dict[str, Any]) -> Any:
+    """Have Splink compare and score given pairs.
+
+    Args:
+        api: Splink's door to an engine.
+        records: in a form that the engine takes.
+        pairs: ``match_key, join_key_l, join_key_r``, likewise.
+        asked: ``settings``.
+
+    Returns:
+        Splink's frame of the pairs.
+    """
+    linker = Linker(api.register(records), asked, log_level=logging.ERROR, validate_settings=False)
+    linker.table_management.register_blocked_pairs_for_predict(api.register(pairs))
+    return linker.inference.predict(warning_mode="never")
+
+
 def digit_of(one: Comparison) -> str:
     """Return the SQL of a comparison's digit in what Splink predicts."""
     return f"gamma_{_output(one)} + 1"
@@ -104,14 +121,10 @@ def score_with_splink(
     """
     columns = ["record_id", *sorted({column for one in model.comparisons for column in one.columns})]
     with connect() as connection:
-        api = DuckDBAPI(connection=connection)
-        records = api.register(pl.concat([left.select(columns), right.select(columns)]).to_arrow())
-        linker = Linker(
-            records, settings(model, unique_id="record_id"), log_level=logging.ERROR, validate_settings=False
-        )
+        records = pl.concat([left.select(columns), right.select(columns)]).to_arrow()
         wanted = pairs.select(pl.lit("0").alias("match_key"), join_key_l="record_a", join_key_r="record_b")
-        linker.table_management.register_blocked_pairs_for_predict(api.register(wanted.to_arrow()))
-        found = linker.inference.predict(warning_mode="never")
+        asked = settings(model, unique_id="record_id")
+        found = predicted(DuckDBAPI(connection=connection), records, wanted.to_arrow(), asked)
         scored = connection.table(found.physical_name).pl()
     home = f"mw_{HOME.name}"
     at_home = pl.col(home) > _HOME_BITS / 2 if home in scored.columns else pl.lit(False)

@@ -94,6 +94,16 @@ class ReleasedTable:
         nodes = np.unravel_index(place, self.shape) if self.axes else ()
         return named(self.axes, [int(node) for node in nodes])
 
+    def tells_of(self, counted: frozenset[str]) -> bool:
+        """Tell whether it says something of tables by these columns; a record file, only if it counts by one."""
+        return not self.is_lower_bound or self.axes[0].columns[0] in counted
+
+
+def counted_by(tables: Sequence[ReleasedTable]) -> frozenset[str]:
+    """Return the columns that tables count by, record files not among them."""
+    counts = [table for table in tables if not table.is_lower_bound]
+    return frozenset(name for table in counts for axis in table.axes for name in axis.columns)
+
 
 def named(axes: Sequence[ReleasedAxis], nodes: Sequence[int]) -> dict[str, str]:
     """Return the columns and members of a place in a cross, those summed over left out."""
