@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -63,6 +64,42 @@ def private_folder(path: Path) -> None:
 def private_file(path: Path) -> BinaryIO:
     """Open a new file for writing that only its owner may read."""
     return os.fdopen(os.open(path, _OPEN_FLAGS, 0o600), "wb")
+
+
+def wrote_new(path: Path, write: Callable[[BinaryIO], object]) -> bool:
+    """Write a new file that only its owner may read and that outlives a power cut.
+
+    Args:
+        path: where to.
+        write: puts the content into the open file.
+
+    Returns:
+        Whether it is written. It is not where a file of that name exists, or the folder does not take one; what the
+        system said stays here, for it names paths.
+    """
+    try:
+        with private_file(path) as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        return False
+    return True
+
+
+def wrote_whole(path: Path, write: Callable[[BinaryIO], object]) -> bool:
+    """Write such a file in the place of what is there, all of it or nothing; see ``wrote_new``."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        is_written = wrote_new(aside, write)
+        if is_written:
+            aside.replace(path)
+    except OSError:
+        is_written = False
+    finally:
+        if aside.parent.is_dir():
+            aside.unlink(missing_ok=True)
+    return is_written
 
 
 class Sealer:

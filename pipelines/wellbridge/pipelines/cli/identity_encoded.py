@@ -142,21 +142,10 @@ def _columns(said: tuple[str, ...]) -> dict[str, str]:
 
 def write_private(frame: pl.DataFrame, path: Path) -> None:
     """Write a new CSV that its owner alone may read."""
-    import os
-
-    from wellbridge.privacy.seal import private_file
+    from wellbridge.privacy.seal import wrote_new
     from wellbridge.schemas.errors import StoreError
 
-    done = False
-    try:
-        with private_file(path) as file:
-            frame.write_csv(file)
-            file.flush()
-            os.fsync(file.fileno())
-        done = True
-    except OSError:
-        done = False
-    if not done:
+    if not wrote_new(path, frame.write_csv):
         raise StoreError(
             "WB-E-050",
             "The result cannot be written: the folder is missing or closed, or has no room.",

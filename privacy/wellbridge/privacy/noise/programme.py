@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from wellbridge.privacy.noise.ptable import KEY_BITS, PerturbationTable, perturbation_table
-from wellbridge.privacy.seal import private_file
+from wellbridge.privacy.seal import wrote_new
 from wellbridge.privacy.tables.sums import Ints
 from wellbridge.schemas.errors import ConfigurationError, StoreError
 
@@ -78,14 +78,7 @@ def write_programme(programme: Programme, path: Path) -> None:
         "variance": programme.table.variance, "hidden_to": programme.table.hidden_to,
         "rows": programme.table.rows.tolist(),
     }
-    is_written = False
-    try:
-        with private_file(path) as file:
-            file.write(json.dumps(facts).encode())
-        is_written = True
-    except OSError:
-        is_written = False
-    if not is_written:
+    if not wrote_new(path, lambda file: file.write(json.dumps(facts).encode())):
         raise ConfigurationError("WB-E-011", "The programme exists already or cannot be written.", f"file {path.name}")
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import fcntl
 import io
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ import polars as pl
 from wellbridge.privacy.codes import SCHEMA as CODES
 from wellbridge.privacy.codes import MemoryCrosswalk
 from wellbridge.privacy.records.transforms import MAX_DAYS, SHIFTS, MemoryShifts
-from wellbridge.privacy.seal import Sealer, new_key, private_file, read_key
+from wellbridge.privacy.seal import Sealer, new_key, read_key, wrote_whole
 from wellbridge.schemas.errors import ConfigurationError, StoreError
 
 _CODE, _SHIFT = "code", "shift"
@@ -74,20 +73,7 @@ class SealedCrosswalk:
         plain = io.BytesIO()
         pl.concat([pl.DataFrame(schema=_SCHEMA), *parts]).write_parquet(plain)
         plain.seek(0)
-        aside = self._path.with_name(f".{self._path.name}.{secrets.token_hex(8)}")
-        is_written = False
-        try:
-            with private_file(aside) as file:
-                self._sealer.seal(plain, file)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self._path)
-            is_written = True
-        except OSError:
-            is_written = False
-        finally:
-            aside.unlink(missing_ok=True)
-        if not is_written:
+        if not wrote_whole(self._path, lambda file: self._sealer.seal(plain, file)):
             raise _unwritable(self._path)
 
     def _read(self) -> pl.DataFrame:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import gzip
-import os
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from wellbridge.privacy.formula import DANGEROUS, PREFIX, neutralise
-from wellbridge.privacy.seal import private_file
+from wellbridge.privacy.seal import wrote_whole
 from wellbridge.schemas.errors import ConfigurationError, SourceError
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
@@ -85,22 +85,9 @@ def write_records(frame: pl.DataFrame, path: Path, *, delimiter: str = ",") -> d
     """
     harmless, changed = neutralise(frame)
     harmless = harmless.rename({name: PREFIX + name for name in frame.columns if re.search(DANGEROUS, name)})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    done = False
-    try:
-        temporary.unlink(missing_ok=True)
-        with private_file(temporary) as file:
-            if path.suffix == ".parquet":
-                harmless.write_parquet(file)
-            else:
-                harmless.write_csv(file, separator=delimiter)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-        done = True
-    except OSError:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
-    if not done:
+    is_parquet = path.suffix == ".parquet"
+    write = harmless.write_parquet if is_parquet else partial(harmless.write_csv, separator=delimiter)
+    if not wrote_whole(path, write):
         raise ConfigurationError("WB-E-011", "The file cannot be written: no such folder, no right to, or no room.",
                                  f"--out {path.name}", todo="Name a folder that exists and may be written to")
     return changed

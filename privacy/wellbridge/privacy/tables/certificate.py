@@ -23,7 +23,7 @@ import numpy as np
 import polars as pl
 from scipy.sparse import csr_matrix
 
-from wellbridge.privacy.seal import Sealer, new_key, private_file, private_folder, read_key
+from wellbridge.privacy.seal import Sealer, new_key, private_file, private_folder, read_key, wrote_new
 from wellbridge.privacy.signing import Signer
 from wellbridge.privacy.tables.attacker import Published
 from wellbridge.privacy.tables.audit import Audit, audit
@@ -231,14 +231,8 @@ def write_sealed(certificate: dict[str, Any], path: Path, key: Path) -> None:
     """
     if not key.exists():
         new_key(key)
-    sealer, is_written = Sealer(read_key(key)), False
-    try:
-        with private_file(path) as file:
-            sealer.seal(io.BytesIO(json.dumps(certificate).encode()), file)
-        is_written = True
-    except OSError:
-        is_written = False
-    if not is_written:
+    sealer, plain = Sealer(read_key(key)), io.BytesIO(json.dumps(certificate).encode())
+    if not wrote_new(path, lambda file: sealer.seal(plain, file)):
         raise ConfigurationError(
             "WB-E-011", "The auditor's certificate exists already or cannot be written.", f"file {path.name}"
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -23,7 +22,7 @@ from wellbridge.etl.identity.encoded.profile import GROUPS, Encoded, schema_hash
 from wellbridge.etl.identity.encoded.tokens import BLOCKS, TOKEN_BYTES
 from wellbridge.etl.identity.standard import STANDARD_VERSION
 from wellbridge.privacy.recipient import new_private, public_of, sealer_for
-from wellbridge.privacy.seal import private_file
+from wellbridge.privacy.seal import wrote_whole
 from wellbridge.schemas.errors import PrivacyError, SafeError, SourceError, StoreError
 
 FORMAT: Final = "wellbridge-bundle-1"
@@ -99,19 +98,7 @@ def write_bundle(path: Path, records: Encoded, keys: LinkKeys) -> Manifest:
 
 
 def _write(path: Path, line: bytes, content: memoryview) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    done = False
-    try:
-        with private_file(temporary) as file:
-            file.write(line)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-        done = True
-    except OSError:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
-    if not done:
+    if not wrote_whole(path, lambda file: file.writelines((line, content))):
         raise StoreError(
             "WB-E-050",
             "The bundle cannot be written: no such folder, no right to, or no room.",

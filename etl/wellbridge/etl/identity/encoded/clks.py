@@ -9,7 +9,6 @@ import base64
 import binascii
 import hmac
 import json
-import os
 import zipfile
 import zlib
 from hashlib import sha256
@@ -21,7 +20,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from wellbridge.etl.identity.encoded.filters import Filters, as_words, weights_of
-from wellbridge.privacy.seal import private_file
+from wellbridge.privacy.seal import wrote_new
 from wellbridge.schemas.errors import ConfigurationError, SourceError, StoreError
 
 _Found = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
@@ -63,16 +62,7 @@ def write_clks(path: Path, filters: Filters) -> None:
         StoreError: WB-E-050 when the file is there already or cannot be written.
     """
     text = json.dumps({"clks": [base64.b64encode(row.tobytes()).decode() for row in filters]})
-    done = False
-    try:
-        with private_file(path) as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        done = True
-    except OSError:
-        done = False
-    if not done:
+    if not wrote_new(path, lambda file: file.write(text.encode())):
         raise StoreError(
             "WB-E-050",
             "The filters cannot be written: the file exists, or its folder does not.",

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from wellbridge.privacy.envelope import subkey
 from wellbridge.privacy.recipient import KEY_BYTES, new_private, public_of
-from wellbridge.privacy.seal import private_file
+from wellbridge.privacy.seal import wrote_new
 from wellbridge.schemas.errors import ConfigurationError
 
 _PAIR: Final = "wellbridge-pair-key-1"
@@ -106,14 +106,7 @@ def destroy(path: Path) -> None:
 
 
 def _write(path: Path, said: dict[str, str]) -> None:
-    written = False
-    try:
-        with private_file(path) as file:
-            file.write(json.dumps(said).encode() + b"\n")
-        written = True
-    except OSError:
-        written = False
-    if not written:
+    if not wrote_new(path, lambda file: file.write(json.dumps(said).encode() + b"\n")):
         raise _unusable(
             "The key cannot be written: a file of this name exists, or the folder does not.", path
         )
