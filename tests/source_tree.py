@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -57,3 +59,22 @@ def modules() -> tuple[Module, ...]:
 def where(module: Module, node: ast.AST) -> str:
     """Return ``file:line`` of a node."""
     return f"{module.path.relative_to(REPO)}:{getattr(node, 'lineno', 0)}"
+
+
+def run_without(command: Sequence[str], libraries: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run ``wellbridge`` by its name and arguments in a process of its own; it fails where it imports one of these."""
+    program = (
+        "import runpy, sys\n"
+        f"sys.argv = {list(command)!r}\n"
+        "try:\n    runpy.run_module('wellbridge', run_name='__main__')\n"
+        "except SystemExit as done:\n    assert not done.code, done.code\n"
+        f"loaded = [name for name in {tuple(libraries)!r} if name in sys.modules]\n"
+        "assert not loaded, loaded\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": ":".join(str(REPO / floor) for floor in FLOORS), "PATH": ""},
+        text=True,
+        capture_output=True,
+        check=False,
+    )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
-import sys
 
 import pytest
 
-from source_tree import FLOORS, REPO, Module, modules, where
+from source_tree import FLOORS, REPO, Module, modules, run_without, where
 from sql_text import SqlText
 
 NO_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "misc", "base"})
@@ -131,22 +129,7 @@ def test_the_sql_guard_lets_quoted_names_pass() -> None:
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",)])
 def test_help_and_version_import_no_heavy_library(arguments: tuple[str, ...]) -> None:
-    program = (
-        "import runpy, sys\n"
-        f"sys.argv = ['wellbridge', *{arguments!r}]\n"
-        "try:\n    runpy.run_module('wellbridge', run_name='__main__')\n"
-        "except SystemExit as done:\n    assert not done.code, done.code\n"
-        f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
-        "assert not loaded, loaded\n"
-    )
-    paths = ":".join(str(REPO / floor) for floor in FLOORS)
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={"PYTHONPATH": paths, "PATH": ""},
-        text=True,
-        capture_output=True,
-        check=False,
-    )
+    done = run_without(["wellbridge", *arguments], HEAVY)
     assert done.returncode == 0, done.stderr[-400:]
     assert done.stdout.strip()
 

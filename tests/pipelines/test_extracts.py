@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from duckdb_engine import Dialect
 from sqlalchemy.schema import CreateTable
 
 from pipelines.district_memory import AS_OF, SIGNER, small_district
+from pipelines.site_templates import write_templates
 from wellbridge.etl.crosswalk import VaultCrosswalk
 from wellbridge.etl.store import Store
 from wellbridge.etl.vault import CROSSWALK
@@ -47,17 +47,7 @@ def district() -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The templates of a new site, with days filled in as ``init`` does."""
-    root = tmp_path_factory.mktemp("site")
-    source = resources.files("wellbridge.pipelines") / "templates" / "site"
-    fill = {"{start}": "2026-07-01", "{end}": "2027-06-30", "{destruction}": "2027-12-31", "{district}": "Example"}
-    for folder in ("extracts", "policy/agreements"):
-        (root / folder).mkdir(parents=True)
-        for item in (source / folder).iterdir():
-            text = item.read_text(encoding="utf-8")
-            for mark, value in fill.items():
-                text = text.replace(mark, value)
-            (root / folder / item.name).write_text(text, encoding="utf-8")
-    return root
+    return write_templates(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="module")

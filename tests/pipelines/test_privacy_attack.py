@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import polars as pl
 import pytest
 
 from pipelines.district_memory import AS_OF, small_district
+from pipelines.site_templates import write_templates
 from wellbridge.pipelines.cli import main
 from wellbridge.pipelines.extracts import build, load_definitions
 from wellbridge.privacy.agreements import load_agreement
@@ -27,16 +27,7 @@ DAY = "2026-10-01"
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """What a new site's extracts release."""
-    root = tmp_path_factory.mktemp("site")
-    source = resources.files("wellbridge.pipelines") / "templates" / "site"
-    fill = {"{start}": "2026-07-01", "{end}": "2027-06-30", "{destruction}": "2027-12-31", "{district}": "Example"}
-    for folder in ("extracts", "policy/agreements"):
-        (root / folder).mkdir(parents=True)
-        for item in (source / folder).iterdir():
-            text = item.read_text(encoding="utf-8")
-            for mark, value in fill.items():
-                text = text.replace(mark, value)
-            (root / folder / item.name).write_text(text, encoding="utf-8")
+    root = write_templates(tmp_path_factory.mktemp("site"))
     agreement = load_agreement(root / "policy" / "agreements" / "sea-evaluation.toml")
     signer = new_signing_key(root / "key")
     with small_district() as store:

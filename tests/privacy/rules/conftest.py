@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from pipelines.district_memory import AS_OF, SIGNER, small_district
+from pipelines.site_templates import write_templates
 from wellbridge.etl.store import Store
 from wellbridge.pipelines.demo import run_nights
 from wellbridge.pipelines.extracts import Release, build, load_definitions
@@ -19,22 +19,12 @@ from wellbridge.privacy.agreements import Agreement, load_agreement
 from wellbridge.privacy.codes import MemoryCrosswalk
 
 NOW = datetime(2026, 11, 2, 6, 0, tzinfo=UTC)
-FILL = {"{start}": "2026-07-01", "{end}": "2027-06-30", "{destruction}": "2027-12-31", "{district}": "Example"}
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The templates of a new site, with days filled in."""
-    root = tmp_path_factory.mktemp("templates")
-    source = resources.files("wellbridge.pipelines") / "templates" / "site"
-    for part in ("extracts", "policy/agreements"):
-        (root / part).mkdir(parents=True)
-        for item in (source / part).iterdir():
-            text = item.read_text(encoding="utf-8")
-            for mark, value in FILL.items():
-                text = text.replace(mark, value)
-            (root / part / item.name).write_text(text, encoding="utf-8")
-    return root
+    return write_templates(tmp_path_factory.mktemp("templates"))
 
 
 @pytest.fixture(scope="session")

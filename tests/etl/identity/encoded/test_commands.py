@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from etl.identity.encoded.clkhash_records import COUNT, DIGEST_BYTES, SCHEMAS, rows, secret
-from source_tree import FLOORS, REPO, modules
+from source_tree import REPO, modules, run_without
 from wellbridge.etl.identity.encoded import bundle as bundles
 from wellbridge.etl.identity.encoded.keys import read_hub_key, read_pair_key
 from wellbridge.pipelines.cli.group import cli
@@ -367,22 +367,7 @@ def test_the_partner_s_command_needs_four_libraries(linkage: Path) -> None:
         str(linkage / "left.bundle"),
         *COLUMNS,
     ]
-    program = (
-        "import runpy, sys\n"
-        f"sys.argv = {arguments!r}\n"
-        "try:\n    runpy.run_module('wellbridge', run_name='__main__')\n"
-        "except SystemExit as done:\n    assert not done.code, done.code\n"
-        f"loaded = [name for name in {NOT_NEEDED!r} if name in sys.modules]\n"
-        "assert not loaded, loaded\n"
-    )
-    paths = ":".join(str(REPO / floor) for floor in FLOORS)
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={"PYTHONPATH": paths, "PATH": ""},
-        text=True,
-        capture_output=True,
-        check=False,
-    )
+    done = run_without(arguments, NOT_NEEDED)
     assert done.returncode == 0, done.stderr[-600:]
     assert (linkage / "left.bundle").exists()
 
