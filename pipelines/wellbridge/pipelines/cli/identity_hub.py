@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from wellbridge.etl.store import Store
     from wellbridge.etl.vault import Vault
 
-_NAME = "A record or person: NAMESPACE:ID, or eight characters or more of its key."
 _SHOWN = 12  # characters of a key in a table
 _DAY = click.DateTime(["%Y-%m-%d"])
 _INSTANT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])

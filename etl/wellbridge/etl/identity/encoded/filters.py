@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -40,14 +40,6 @@ class TokenLists:
     tokens: list[str]
     of: Numbers
     counts: Numbers
-
-
-class Tokeniser(Protocol):
-    """Cuts values into tokens."""
-
-    def __call__(self, values: Sequence[str]) -> TokenLists:
-        """Return the tokens of distinct values."""
-        ...
 
 
 def factorised(values: pl.Series) -> tuple[list[str], Numbers]:

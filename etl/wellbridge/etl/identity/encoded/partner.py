@@ -14,7 +14,6 @@ from wellbridge.etl.identity.encoded.profile import Encoded, encode
 from wellbridge.etl.identity.standard import RECORD, standardise
 from wellbridge.schemas.errors import ContractError
 
-MOST_DUMMIES: Final = 0.5
 _PLACES: Final = ("zip_code", "phone", "address")
 # Reason → column of the standard form that is missing. A link on less would be a guess (reference/linkage.md 4.3).
 _NEEDED: Final = {"no first name": "first_name", "no last name": "last_name", "no birth date": "birth_date"}
