@@ -15,7 +15,10 @@ NO_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "misc", "b
 # Where a library whose failures quote cell values, or whose import is dear, may be imported.
 ROOMS = {
     "pandera": ("wellbridge.schemas.contract", "wellbridge.schemas.contracts", "wellbridge.etl.validation"),
-    "duckdb": ("wellbridge.etl.store", "wellbridge.etl.identity.scoring", "wellbridge.etl.identity.spark"),
+    "duckdb": (
+        "wellbridge.etl.store",
+        *(f"wellbridge.etl.identity.{name}" for name in ("scoring", "spark", "splinked")),
+    ),
     "duckdb_engine": ("wellbridge.etl.store", "wellbridge.etl.expectations"),
     "cryptography": ("wellbridge.privacy",),
     "highspy": ("wellbridge.privacy",),

@@ -15,7 +15,6 @@ from wellbridge.etl.identity.blocking import pairs_sql
 from wellbridge.etl.identity.matching import match, match_within, prepared
 from wellbridge.etl.identity.model import CHILDREN, M_FLOOR, read_model, shipped
 from wellbridge.etl.identity.scoring import connect, score, self_check
-from wellbridge.etl.identity.splinked import score_with_splink
 from wellbridge.etl.identity.train import CHILDREN_TIGHT, train_by_labels, train_unsupervised, untrained
 from wellbridge.pipelines.synth.pairs import make_pairs
 from wellbridge.schemas.errors import ConfigurationError, ContractError
@@ -196,15 +195,20 @@ def test_doubles_inside_one_file_are_found() -> None:
 # -- engine ----------------------------------------------------------------------------------------------------
 
 
-def test_splink_gives_every_pair_the_same_weight(
+def test_the_weight_of_a_pair_is_the_sum_of_its_levels_bits(
     synthetic: tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame],
 ) -> None:
+    """What Splink weighs, homes given to it as of 2**64 records, is what the model says and ``explain`` shows."""
     left, right, _ = synthetic
-    ours = score(left, right, shipped(), ["a", "b"])
-    theirs = score_with_splink(left, right, shipped(), ours)
-    both = ours.join(theirs, on=["record_a", "record_b"], suffix="_splink")
-    assert both.height == ours.height > 1000
-    assert float((both["weight"] - both["weight_splink"]).abs().max()) < 1e-6  # type: ignore[arg-type]
+    scored = score(left, right, shipped(), ["a", "b"])
+    bits = [[0.0, *(weight.bits for weight in one.weights)] for one in shipped().compared]
+    said = [
+        sum(of_one[int(digit)] for of_one, digit in zip(bits, levels, strict=True))
+        for levels in scored["levels"]
+    ]
+    assert scored.height > 1000
+    assert scored["shares_home"].n_unique() == 2
+    assert float((scored["weight"] - pl.Series(said)).abs().max()) < 1e-6  # type: ignore[arg-type]
 
 
 def test_scores_do_not_depend_on_the_order_of_records_or_sides(

@@ -47,7 +47,7 @@ def test_what_means_otherwise_in_spark_is_said_in_its_words(duckdb: str, spark: 
 
 
 def test_every_level_of_the_model_is_a_statement_of_spark() -> None:
-    found = settings(shipped(), unique_id="n", retained=["sex"], dialect=in_spark_condition)
+    found = settings(shipped(), in_spark_condition)
     conditions = [
         level["sql_condition"] for one in found["comparisons"] for level in one["comparison_levels"]
     ]

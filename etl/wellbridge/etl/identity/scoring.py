@@ -1,7 +1,7 @@
-"""Scores: candidate pairs, their digits and their weight, in a DuckDB of this process alone.
+"""Scores: candidate pairs, compared and weighed by Splink, in a DuckDB of this process alone.
 
-The SQL of a level is the text that Splink is given too (``splinked``), so both say the same of a pair; asking DuckDB
-at once spares the columns that Splink carries along. A site on Spark scores through Splink (``spark``).
+Blocking comes before Splink and guards after it; both are ours. A site on Spark has the same statements run there
+(``spark``).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from wellbridge.etl.identity.comparisons import (
 from wellbridge.etl.identity.decide import SCORED, prior_bits
 from wellbridge.etl.identity.model import Model, shipped
 from wellbridge.etl.identity.names import nicknames
+from wellbridge.etl.identity.splinked import digit_sql, on_duckdb, weight_sql
 from wellbridge.etl.identity.standard import standardise
 from wellbridge.etl.identity.statements import statement
 from wellbridge.schemas.errors import ConfigurationError
@@ -68,11 +69,8 @@ def score(
     size = least_size or max(left.height, right.height)
     with connect() as connection:
         load(connection, left, right, model)
-        connection.execute(
-            statement("CREATE TABLE pair AS $pairs", pairs=pairs_sql(model.blocking, "record"))
-        )
-        digits = [one.case for one in model.comparisons]
-        found = connection.execute(scores_sql(model, size, digits, _pairs_with_columns(model))).pl()
+        predicted = on_duckdb(connection, model, pairs_sql(model.blocking, "record"))
+        found = connection.execute(scores_sql(model, size, predicted)).pl()
     return named(found, left, right, order)
 
 
@@ -156,11 +154,10 @@ def both_sides(left: pl.DataFrame, right: pl.DataFrame, model: Model) -> pl.Data
 
 
 def _pairs_with_columns(model: Model) -> str:
-    """Return the SQL of every pair with the columns of its two records."""
-    columns = sorted({column for one in model.comparisons for column in one.columns} | set(RULE_COLUMNS))
+    """Return the SQL of every pair with the compared columns of its two records."""
     both = ", ".join(
         f"{side}.{column} AS {column}_{end}"
-        for column in [*columns, "middle_name", "is_known", "is_enough"]
+        for column in sorted({column for one in model.comparisons for column in one.columns})
         for side, end in (("p", "l"), ("q", "r"))
     )
     return statement(
@@ -168,55 +165,44 @@ def _pairs_with_columns(model: Model) -> str:
     )
 
 
-def scores_sql(model: Model, size: int, digits: Sequence[str], pairs: str) -> str:
+def scores_sql(model: Model, size: int, predicted: str) -> str:
     """Return the SQL of scored pairs.
 
     Args:
-        model: weights and guards.
+        model: its guards and limits.
         size: records of the larger source; hopeless pairs are left out.
-        digits: SQL of each comparison's digit.
-        pairs: SQL of the pairs, with the columns that the digits, the rules and the guards look at.
+        predicted: the table that Splink made (``splinked.settings``).
     """
     place = {one.name: f"d{number}" for number, one in enumerate(model.comparisons)}
     first, birth, home = (place.get(one.name) for one in (FIRST_NAME, BIRTH_DATE, HOME))
+    shares_home = f"{home} IN {HOME_SHARED}" if home else "false"
     agrees = f"CASE {first} WHEN 0 THEN NULL WHEN {FIRST_DISAGREES} THEN false ELSE true END"
-    floor = _FLOOR_BITS - prior_bits(model.limits.share, size, size)
     return statement(
         """
         SELECT x, y, is_rule, weight, levels, shares_home, first_agrees, is_twin_like, is_enough FROM (
             SELECT x, y, is_rule, is_enough, $weight AS weight, concat($places) AS levels,
                    $home AS shares_home, $agrees AS first_agrees, $twin AS is_twin_like
             FROM (
-                SELECT x, y, $digits, ($rules) IS TRUE AS is_rule, is_enough_l AND is_enough_r AS is_enough,
-                       is_known_l AND is_known_r AS are_known,
+                SELECT n_l AS x, n_r AS y, match_weight, $digits, ($rules) IS TRUE AS is_rule,
+                       is_enough_l AND is_enough_r AS is_enough, is_known_l AND is_known_r AS are_known,
                        (middle_name_l = middle_name_r) IS TRUE AS same_middle
-                FROM ($pairs)
+                FROM $predicted
             )
         ) WHERE is_rule OR weight >= CASE WHEN shares_home THEN $home_floor ELSE $floor END
         """,
-        weight=_weight_sql(model),
+        weight=weight_sql(shares_home),
         places=", ".join(f"CAST({digit} AS VARCHAR)" for digit in place.values()),
-        home=f"{home} IN {HOME_SHARED}" if home else "false",
+        home=shares_home,
         agrees=agrees if first and "first_name" in model.guards else "true",
         twin=_twin_sql(first, birth, home)
         if first and birth and home and "twin" in model.guards
         else "false",
-        digits=", ".join(f"({digit})::UTINYINT AS d{number}" for number, digit in enumerate(digits)),
+        digits=", ".join(f"{digit_sql(one)} AS {place[one.name]}" for one in model.comparisons),
         rules=RULES,
-        pairs=pairs,
+        predicted=predicted,
         home_floor=repr(_FLOOR_BITS),
-        floor=repr(floor),
+        floor=repr(_FLOOR_BITS - prior_bits(model.limits.share, size, size)),
     )
-
-
-def _weight_sql(model: Model) -> str:
-    sums = []
-    for place, one in enumerate(model.compared):
-        whens = " ".join(
-            f"WHEN {digit} THEN {weight.bits:.9e}" for digit, weight in enumerate(one.weights, 1)
-        )
-        sums.append(f"CASE d{place} {whens} ELSE 0e0 END")
-    return f"({' + '.join(sums)})::DOUBLE"
 
 
 def _twin_sql(first: str, birth: str, home: str) -> str:

@@ -17,11 +17,10 @@ import polars as pl
 from sqlglot import exp, parse_one
 
 from wellbridge.etl.identity.blocking import pairs_sql
-from wellbridge.etl.identity.comparisons import RULE_COLUMNS
 from wellbridge.etl.identity.decide import SCORED
 from wellbridge.etl.identity.model import Model
 from wellbridge.etl.identity.scoring import both_sides, named, scores_sql
-from wellbridge.etl.identity.splinked import digit_of, predicted, settings
+from wellbridge.etl.identity.splinked import predicted, settings
 from wellbridge.etl.identity.statements import statement
 from wellbridge.schemas.errors import ConfigurationError
 
@@ -85,16 +84,12 @@ def score_on_spark(
     pairs = spark.sql(in_spark(pairs_sql(model.blocking, "record")))
     backend: Any = SparkAPI
     api = backend(spark_session=spark, break_lineage_method="persist", register_udfs_automatically=False)
-    retained = ["middle_name", "is_known", "is_enough", *RULE_COLUMNS]
-    asked = settings(model, unique_id="n", retained=retained, dialect=in_spark_condition)
+    asked = settings(model, in_spark_condition)
     wanted = pairs.selectExpr("'0' AS match_key", "x AS join_key_l", "y AS join_key_r")
     compared = predicted(api, frame, wanted, asked).as_spark_dataframe()
     compared.createOrReplaceTempView("predicted")
     size = least_size or max(left.height, right.height)
-    digits = [digit_of(one) for one in model.comparisons]
-    scored = spark.sql(
-        in_spark(scores_sql(model, size, digits, "SELECT n_l AS x, n_r AS y, * FROM predicted"))
-    )
+    scored = spark.sql(in_spark(scores_sql(model, size, "predicted")))
     found = pl.DataFrame(pl.from_arrow(scored.toArrow()))
     frame.unpersist()
     return named(found, left, right, order).cast(SCORED)
