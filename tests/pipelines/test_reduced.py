@@ -57,8 +57,20 @@ def test_a_record_file_loses_the_column_that_gives_most_away_and_keeps_out_what_
 
     _, shown = protected(RECORDS, followed, before=["sex"])
     assert (shown.columns, shown.weights) == (("school_level", "tier"), {})
+
+
+def test_a_record_file_loses_the_quasi_identifier_needed_least_and_is_refused_when_none_is_left() -> None:
+    tried: list[tuple[str, ...]] = []
+
+    def never(shown: ExtractDefinition) -> list[DataFile]:
+        tried.append(shown.columns)
+        raise refused("WB-E-043")
+
     with pytest.raises(PrivacyError, match="WB-E-043"):
-        protected(RECORDS, followed)
+        protected(replace(RECORDS, columns=("school_level", "grade_band", "sex", "tier")), never)
+    assert tried == [
+        ("school_level", "grade_band", "sex", "tier"), ("school_level", "sex", "tier"), ("sex", "tier"), ("tier",)
+    ]
 
 
 @pytest.mark.parametrize("code", ["WB-E-046", "WB-E-074"])

@@ -9,7 +9,7 @@ from wellbridge.privacy.codes import SCHEMA, draw
 
 
 class VaultCrosswalk:
-    """Record codes in an open vault; see ``wellbridge.privacy.codes.Crosswalk``."""
+    """Record codes in an open vault; see ``wellbridge.privacy.codes.LastingCrosswalk``."""
 
     def __init__(self, vault: Store) -> None:
         self._vault = vault
@@ -20,7 +20,7 @@ class VaultCrosswalk:
         Codes are committed before they are used: a code without a release harms nobody and is used again.
         """
         wanted = person_keys.drop_nulls().unique().to_frame("person_key")
-        fresh = draw(wanted.join(self._known(agreement_id), on="person_key", how="anti")["person_key"])
+        fresh = draw(wanted.join(self.drawn(agreement_id), on="person_key", how="anti")["person_key"])
         if fresh.height:
             with self._vault.transaction():
                 self._vault.run(
@@ -28,9 +28,10 @@ class VaultCrosswalk:
                     [agreement_id],
                     fresh=fresh,
                 )
-        return wanted.join(self._known(agreement_id), on="person_key")
+        return wanted.join(self.drawn(agreement_id), on="person_key")
 
-    def _known(self, agreement_id: str) -> pl.DataFrame:
+    def drawn(self, agreement_id: str) -> pl.DataFrame:
+        """Return ``person_key, code`` of everybody who has a code, drawing none."""
         found = self._vault.frame(
             "SELECT person_key, code FROM crosswalk WHERE agreement_id = ?", [agreement_id]
         )

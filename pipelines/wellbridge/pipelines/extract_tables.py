@@ -19,9 +19,10 @@ from wellbridge.pipelines.measures.measure import Kind
 from wellbridge.pipelines.measures.measure import Population as Counted
 from wellbridge.pipelines.measures.registry import MEASURES
 from wellbridge.privacy.agreements import Agreement
-from wellbridge.privacy.codes import Crosswalk, replace_keys
+from wellbridge.privacy.codes import LastingCrosswalk, replace_keys
 from wellbridge.privacy.records.anonymize import Anonymized, anonymize
 from wellbridge.privacy.records.hierarchy import Hierarchy
+from wellbridge.privacy.records.history import follow
 from wellbridge.privacy.rules.practice import Practice
 from wellbridge.privacy.tables.cells import CountTable, Protected, add_counts, counts_result, settle_counts
 from wellbridge.privacy.tables.linked import LinkedTables
@@ -40,7 +41,7 @@ MEASURES_FILE: Final = "measures.csv"
 RECORDS_FILE: Final = "records.csv"
 # One sentence for every hidden cell: which of them is the small one must not be learnt from the list.
 WHY_CELL: Final = "fewer persons than the minimum cell, nobody or everybody, or needed so that no such cell follows"
-WHY_PERSON: Final = "too few others are alike on the quasi-identifiers"
+WHY_PERSON: Final = "too few others are alike on the quasi-identifiers, in this file or in all of the agreement's"
 WHY_COLUMN: Final = "coarsened so that every child is one of at least k alike"
 
 _COUNT_WORDS: Final = {"n": ("Students; blank where hidden", "count")}
@@ -238,19 +239,26 @@ def _measure_file(
 
 
 def record_file(
-    store: Store, definition: ExtractDefinition, as_of: date, k: int, crosswalk: Crosswalk, agreement: Agreement
+    store: Store, definition: ExtractDefinition, as_of: date, k: int, crosswalk: LastingCrosswalk, agreement: Agreement,
+    told: pl.DataFrame | None = None,
 ) -> DataFile:
     """Return the k-anonymous record file of an extract.
 
+    Args:
+        told: what the agreement's earlier record files tell of their codes; see ``records.history.pasts``.
+
     Raises:
-        PrivacyError: WB-E-043 when k cannot be reached.
+        PrivacyError: WB-E-043 when k cannot be reached, in the file or over all of the agreement's.
     """
     refused = store.frame("SELECT person_key FROM extract_refusal")  # before k is measured, not after
     rows = student_rows(store, as_of, definition.columns, definition.schools).join(refused, on="person_key", how="anti")
-    quasi = _quasi(definition)
+    quasi, followed = _quasi(definition), None
+    if told is not None and told.height:
+        rows, followed = follow(rows, crosswalk.drawn(agreement.id), told)
     found = anonymize(
         rows, quasi=quasi, k=k, max_suppressed=definition.max_suppressed, per_person="person_key",
         sensitive=definition.sensitive, weights=definition.weights, local=agreement.local_recoding,
+        followed=followed,
     )
     # Codes are drawn for children who leave, not for those who are left out.
     coded = replace_keys(found.table, crosswalk, agreement.id)
@@ -264,7 +272,7 @@ def record_file(
                     *(_record_words(name, found.node.get(name), further=_further(found, name))
                       for name in definition.columns)],
         suppressed=_left_out(found), hidden={"persons": found.persons, "hidden": found.suppressed},
-        reasons={"class below k": found.suppressed},
+        reasons={"class below k" if followed is None else "class or sequence below k": found.suppressed},
     )
 
 
@@ -274,11 +282,14 @@ def _asked(definition: ExtractDefinition) -> dict[str, dict[str, Any]]:
             for rule in definition.sensitive}
 
 
+def quasi_of(definition: ExtractDefinition) -> list[str]:
+    """Return every quasi-identifier that a record file holds, whether its definition names it or not."""
+    return [name for name in definition.columns
+            if name in definition.quasi or RECORD_COLUMNS[name].privacy is PrivacyClass.QUASI]
+
+
 def _quasi(definition: ExtractDefinition) -> dict[str, Hierarchy]:
-    """Every quasi-identifier that is released, whether the definition names it or not."""
-    classed = {name for name in definition.columns if RECORD_COLUMNS[name].privacy is PrivacyClass.QUASI}
-    return {name: definition.quasi.get(name, Hierarchy())
-            for name in definition.columns if name in classed or name in definition.quasi}
+    return {name: definition.quasi.get(name, Hierarchy()) for name in quasi_of(definition)}
 
 
 def _groups(found: Anonymized, quasi: Mapping[str, Hierarchy]) -> dict[str, dict[str, str]]:

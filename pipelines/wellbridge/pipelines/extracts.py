@@ -25,6 +25,7 @@ from wellbridge.etl.landing import sync
 from wellbridge.etl.store import Store
 from wellbridge.pipelines.extract_definitions import (
     AGGREGATE,
+    RECORD,
     ExtractDefinition,
     load_definition,
     load_definitions,
@@ -32,11 +33,11 @@ from wellbridge.pipelines.extract_definitions import (
 from wellbridge.pipelines.extract_tables import DataFile, Hide, aggregate_files, record_file
 from wellbridge.pipelines.measures.registry import MEASURES
 from wellbridge.pipelines.policy.release import Limits, check_release, determination
-from wellbridge.pipelines.record_history import followed
+from wellbridge.pipelines.record_history import check_codes, known_pasts, record_files
 from wellbridge.pipelines.reduced import left_out, protected
 from wellbridge.pipelines.release_history import beside_earlier, check_history
 from wellbridge.privacy.agreements import Agreement, check_elements, in_force
-from wellbridge.privacy.codes import Crosswalk
+from wellbridge.privacy.codes import LastingCrosswalk
 from wellbridge.privacy.formula import neutralise
 from wellbridge.privacy.manifest import (
     NAME,
@@ -106,7 +107,7 @@ class Release:
 
 
 def build(
-    definition: ExtractDefinition, agreement: Agreement, warehouse: Store, crosswalk: Crosswalk, out_dir: Path,
+    definition: ExtractDefinition, agreement: Agreement, warehouse: Store, crosswalk: LastingCrosswalk, out_dir: Path,
     now: datetime, *, signer: Signer, as_of: date | None = None, record: Record = _unrecorded,
     rules: Book | None = None,
 ) -> Release:
@@ -141,13 +142,16 @@ def build(
     limits = Limits(
         max(floor.min_cell, agreement.min_cell, definition.min_cell, *least), max(floor.k, agreement.k, definition.k)
     )
+    earlier = record_files(out_dir) if definition.kind == RECORD else []
 
     def made(shown: ExtractDefinition) -> list[DataFile]:
         def make(hide: Hide) -> list[DataFile]:
             if shown.kind == AGGREGATE:
                 return aggregate_files(warehouse, shown, day, limits.min_cell, practice(book), hide)
-            alone = record_file(warehouse, shown, day, limits.k, crosswalk, agreement)
-            return [followed(out_dir, alone, shown, agreement.id, limits.k)]
+            told = known_pasts(earlier, agreement.id)
+            file = record_file(warehouse, shown, day, limits.k, crosswalk, agreement, told)
+            check_codes(earlier, file, agreement.id, limits.k)
+            return [file]
 
         return beside_earlier(out_dir, shown.id, limits, make)
 

@@ -1,84 +1,95 @@
-"""A record file beside the earlier ones of its agreement, and its codes beside those of all others."""
+"""The record files that were released: what they tell of an agreement's codes, and of whose codes they tell."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
-from wellbridge.pipelines.extract_definitions import ExtractDefinition
 from wellbridge.pipelines.extract_tables import DataFile
 from wellbridge.pipelines.release_history import folders
 from wellbridge.privacy.manifest import read_manifest
-from wellbridge.privacy.records.check import check_release, class_sizes
-from wellbridge.privacy.records.criteria import Criteria
-from wellbridge.privacy.records.history import classes, keep_sequences
+from wellbridge.privacy.records.anonymize import FOLLOWED
+from wellbridge.privacy.records.history import classes, pasts, standing_alone
 from wellbridge.schemas.errors import PrivacyError, SourceError
 
-TODO: Final = (
-    "Keep the quasi-identifiers and their levels as they were, wait until more children have changed, or release under "
-    "a new agreement: its codes cannot be followed"
-)
+
+@dataclass(frozen=True)
+class Told:
+    """A record file that was released.
+
+    Attributes:
+        release: its folder's name.
+        agreement: id of its agreement.
+        code: its column of codes.
+        rows: what it holds, as text.
+        quasi: its quasi-identifiers.
+    """
+
+    release: str
+    agreement: str
+    code: str
+    rows: pl.DataFrame
+    quasi: Sequence[str]
+
+    @property
+    def classes(self) -> pl.DataFrame:
+        """The class of each of its codes; see ``records.history.classes``."""
+        return classes(self.rows, self.quasi, self.code)
 
 
-def followed(out_dir: Path, file: DataFile, definition: ExtractDefinition, agreement_id: str, k: int) -> DataFile:
-    """Return a record file without whom its codes would single out beside the agreement's earlier files.
+def record_files(out_dir: Path) -> list[Told]:
+    """Read the record files that were released, oldest first.
+
+    Raises:
+        SourceError: WB-E-023 when one cannot be read.
+    """
+    found = [(manifest["created"], folder, manifest) for folder in folders(out_dir)
+             if (manifest := read_manifest(folder)) is not None]
+    return [
+        Told(folder.name, manifest["agreement"]["id"], table["code"], _rows(folder, table), table["quasi"])
+        for _, folder, manifest in sorted(found, key=lambda one: (one[0], one[1].name))
+        for table in manifest["tables"] if table["kind"] == "records"
+    ]
+
+
+def known_pasts(earlier: Sequence[Told], agreement_id: str) -> pl.DataFrame:
+    """Return what the record files of an agreement tell of their codes; see ``records.history.pasts``."""
+    return pasts([one.classes for one in earlier if one.agreement == agreement_id])
+
+
+def check_codes(earlier: Sequence[Told], file: DataFile, agreement_id: str, k: int) -> None:
+    """Refuse a record file whose codes single a child out beside all that was released.
+
+    What made it followed the codes already; this reads the file as its holders will.
 
     Args:
-        out_dir: the folder of releases.
-        file: the record file, safe alone.
-        definition: of its extract.
+        earlier: the record files that were released.
+        file: the one that is about to be.
         agreement_id: of its agreement.
         k: least number of children who share a sequence.
 
     Raises:
-        PrivacyError: WB-E-074 when a code is in a file of another agreement (F-05); WB-E-043 when more children than
-            the definition allows would be left out, or classes no longer keep what is asked of them.
-        SourceError: WB-E-023 when an earlier file cannot be read.
+        PrivacyError: WB-E-074 when a code is in a file of another agreement (F-05); WB-E-043 when fewer than ``k``
+            children share a sequence.
 
     Source: 34 CFR 99.31(b)(1), "whether through single or multiple releases"; 99.31(b)(2).
     """
-    code, quasi = str(file.facts["code"]), list(file.facts["quasi"])
-    earlier = []
-    for name, agreement, table, rows in _earlier(out_dir):
-        if agreement != agreement_id:
-            _check_apart(name, rows[table["code"]], file.frame[code])
-        else:
-            earlier.append(classes(rows, table["quasi"], table["code"]))
-    kept = keep_sequences(earlier, classes(file.frame, quasi, code), k)
-    out = int(file.hidden["hidden"]) + len(kept.left_out)
-    if kept.stuck or out > definition.max_suppressed * int(file.hidden["persons"]):
+    code = str(file.facts["code"])
+    for one in earlier:
+        if one.agreement != agreement_id:
+            _check_apart(one.release, one.rows[one.code], file.frame[code])
+    told = known_pasts(earlier, agreement_id)
+    alone = standing_alone(told, classes(file.frame, list(file.facts["quasi"]), code), k) if told.height else 0
+    if alone:
         raise PrivacyError(
-            "WB-E-043", f"Beside {len(earlier)} earlier record file(s) of the agreement {out} of "
-            f"{file.hidden['persons']} children would be left out, so that codes single nobody out"
-            + (f", and {kept.stuck} would still stand alone." if kept.stuck else "."),
-            f"extracts/{definition.id}.toml · max_suppressed · agreement {agreement_id}", todo=TODO,
+            "WB-E-043", f"Beside earlier record files of the agreement {alone} children would be alone, or among fewer "
+            f"than {k}, with what their codes tell.", f"file {file.name} · agreement {agreement_id}", todo=FOLLOWED,
         )
-    if not kept.left_out:
-        return file
-    frame = file.frame.filter(~pl.col(code).is_in(list(kept.left_out)))
-    problem = check_release(frame, quasi, Criteria(k, definition.sensitive), {}, code)
-    if problem:
-        raise PrivacyError(
-            "WB-E-043", f"Beside earlier record files of the agreement {problem}.", f"extracts/{definition.id}.toml",
-            todo=TODO,
-        )
-    return _without(file, frame, quasi, code, len(kept.left_out))
-
-
-def _without(file: DataFile, frame: pl.DataFrame, quasi: list[str], code: str, left: int) -> DataFile:
-    sizes = {str(size): n for size, n in class_sizes(frame, quasi, code).items()}
-    total = int(file.hidden["hidden"]) + left
-    suppressed = [(what, cell, total if what == "children left out" else n, why)
-                  for what, cell, n, why in file.suppressed]
-    return replace(
-        file, frame=frame, facts={**file.facts, "classes": sizes}, suppressed=suppressed,
-        hidden={**file.hidden, "hidden": total}, reasons={**file.reasons, "sequence below k": left},
-    )
 
 
 def _check_apart(name: str, theirs: pl.Series, ours: pl.Series) -> None:
@@ -88,16 +99,6 @@ def _check_apart(name: str, theirs: pl.Series, ours: pl.Series) -> None:
             "WB-E-074", f"{shared} code(s) are in a file of another agreement.", f"release {name} · column code · F-05",
             todo="Draw the agreement's codes anew; two recipients must not share a code",
         )
-
-
-def _earlier(out_dir: Path) -> Iterator[tuple[str, str, Mapping[str, Any], pl.DataFrame]]:
-    """Yield the record files that were released, oldest first: release, agreement, the manifest's entry, rows."""
-    found = [(manifest["created"], folder, manifest) for folder in folders(out_dir)
-             if (manifest := read_manifest(folder)) is not None]
-    for _, folder, manifest in sorted(found, key=lambda one: (one[0], one[1].name)):
-        for table in manifest["tables"]:
-            if table["kind"] == "records":
-                yield folder.name, manifest["agreement"]["id"], table, _rows(folder, table)
 
 
 def _rows(folder: Path, table: Mapping[str, Any]) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 An extract that loses a breakdown still answers most of what it is for; a refused one answers nothing. So of tables
 half of the measures' breakdowns is left out at a time, those named last first, and at last the measures; of a record
-file the column that gives most away. What was left out is said, by name.
+file the column that gives most away, or that the recipient needs least. What was left out is said, by name.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from wellbridge.pipelines.extract_definitions import RECORD, ExtractDefinition
-from wellbridge.pipelines.extract_tables import DataFile
+from wellbridge.pipelines.extract_tables import DataFile, quasi_of
 from wellbridge.privacy.tables.further import Beside
 from wellbridge.schemas.errors import PrivacyError
 
@@ -31,8 +31,8 @@ def protected(
             were alike, so where that is refused (WB-E-043) it stays out.
 
     Raises:
-        PrivacyError: WB-E-042 of the least that was tried, so that it names what alone cannot be shown; every other
-            refusal at once.
+        PrivacyError: WB-E-042 or WB-E-043 of the least that was tried, so that it names what alone cannot be shown;
+            every other refusal at once.
     """
     shown = definition
     while True:
@@ -59,7 +59,7 @@ def left_out(whole: ExtractDefinition, shown: ExtractDefinition) -> dict[str, li
 def _less(shown: ExtractDefinition, refused: PrivacyError, before: Sequence[str]) -> ExtractDefinition | None:
     """Return a definition with less in it; None where nothing would be left or less does not help."""
     if shown.kind == RECORD and refused.code == "WB-E-043":
-        return _without(shown, before)
+        return _without(shown, before) or _without(shown, _least_needed(shown))
     if refused.code != "WB-E-042":
         return None
     if shown.kind == RECORD:
@@ -67,6 +67,12 @@ def _less(shown: ExtractDefinition, refused: PrivacyError, before: Sequence[str]
     if shown.measures and shown.dimensions:
         return replace(shown, dimensions=shown.dimensions[: len(shown.dimensions) // 2])
     return replace(shown, measures=()) if shown.measures and shown.counts else None
+
+
+def _least_needed(shown: ExtractDefinition) -> list[str]:
+    """Return the quasi-identifier that the recipient needs least, of several the one named last; none where none is."""
+    last_first = list(reversed(quasi_of(shown)))
+    return sorted(last_first, key=lambda name: shown.weights.get(name, 1.0))[:1]
 
 
 def _without(shown: ExtractDefinition, gone: Sequence[str]) -> ExtractDefinition | None:

@@ -29,6 +29,14 @@ class Crosswalk(Protocol):
         ...
 
 
+class LastingCrosswalk(Crosswalk, Protocol):
+    """A crosswalk that can be asked who has a code already, as a file that follows others of its agreement must."""
+
+    def drawn(self, agreement_id: str) -> pl.DataFrame:
+        """Return ``person_key, code`` of everybody who has a code under an agreement, drawing none."""
+        ...
+
+
 def draw(person_keys: pl.Series) -> pl.DataFrame:
     """Draw a fresh random code for each distinct key: ``person_key, code``."""
     distinct = person_keys.drop_nulls().unique()
@@ -50,11 +58,15 @@ class MemoryCrosswalk:
 
     def codes(self, agreement_id: str, person_keys: pl.Series) -> pl.DataFrame:
         """Return ``person_key, code``; see ``Crosswalk``."""
-        known = self.known.get(agreement_id, pl.DataFrame(schema=SCHEMA))
+        known = self.drawn(agreement_id)
         wanted = person_keys.drop_nulls().unique().to_frame("person_key")
         fresh = draw(wanted.join(known, on="person_key", how="anti")["person_key"])
         self.known[agreement_id] = pl.concat([known, fresh])
         return wanted.join(self.known[agreement_id], on="person_key")
+
+    def drawn(self, agreement_id: str) -> pl.DataFrame:
+        """Return ``person_key, code``; see ``Crosswalk``."""
+        return self.known.get(agreement_id, pl.DataFrame(schema=SCHEMA))
 
 
 def replace_keys(frame: pl.DataFrame, crosswalk: Crosswalk, agreement_id: str) -> pl.DataFrame:

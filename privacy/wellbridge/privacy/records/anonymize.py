@@ -11,15 +11,17 @@ school is a quasi-identifier like any other, so k holds within it wherever it is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from wellbridge.privacy.records.check import check_release, class_sizes
+from wellbridge.privacy.records.check import check_release, class_numbers, class_sizes
+from wellbridge.privacy.records.company import in_company
 from wellbridge.privacy.records.criteria import Criteria, Sensitive
 from wellbridge.privacy.records.hierarchy import Hierarchy
+from wellbridge.privacy.records.history import NEW, Followed
 from wellbridge.privacy.records.ladders import Ints, Ladder, number_all, numbered
 from wellbridge.privacy.records.lattice import Found, Lattice, Limits
 from wellbridge.privacy.records.local import recode_rest
@@ -30,6 +32,9 @@ from wellbridge.schemas.errors import PrivacyError, SourceError
 # The floor of a site's releases. A file of its own may ask for less, but never for one alone.
 K_FLOOR: Final = 10
 K_LEAST: Final = 2
+FOLLOWED: Final = (
+    "Wait until more children have changed, or release under a new agreement: its codes cannot be followed"
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ def anonymize(
     frame: pl.DataFrame, *, quasi: Mapping[str, Hierarchy], per_person: str | None, k: int = K_FLOOR,
     max_suppressed: float = 0.05, within: Sequence[str] = (), sensitive: Sequence[Sensitive] = (),
     hierarchies: Mapping[str, Hierarchy] | None = None, weights: Mapping[str, float] | None = None,
-    local: bool = False, limits: Limits | None = None, least_k: int = K_FLOOR,
+    local: bool = False, limits: Limits | None = None, least_k: int = K_FLOOR, followed: Followed | None = None,
 ) -> Anonymized:
     """Recode quasi-identifiers so that every person is one of at least ``k`` alike.
 
@@ -107,6 +112,8 @@ def anonymize(
         local: whether those who would be left out may be coarsened further than the others.
         limits: when a search that is not finished stops; the file is then safe, and ``bound`` says what was missed.
         least_k: the floor of ``k``.
+        followed: what is known of the persons by earlier files with the same codes. Whoever of a class has one past
+            must then fulfil what the class must, and no fewer than ``k`` of one past are absent. Needs ``per_person``.
 
     Returns:
         The least lossy file over all levels; of equal losses the one that coarsens least.
@@ -123,7 +130,9 @@ def anonymize(
     if not frame.height:
         raise SourceError("WB-E-023", "There is no record to anonymise.")
     fixed = {name: Hierarchy(()) for name in within}
-    trees = {**quasi, **fixed}
+    past = {} if followed is None else {followed.column: Hierarchy(())}  # the last: see ``Criteria.gone``
+    trees = {**quasi, **fixed, **past}
+    weights = {**(weights or {}), **dict.fromkeys(past, 0.0 if len(trees) > 1 else 1.0)}
     coded = _coded(frame, trees, per_person, sensitive, hierarchies or {})
     population = coded.population()
     allowed = int(max_suppressed * population.persons)
@@ -132,26 +141,37 @@ def anonymize(
             "WB-E-043", f"k is {k}, but there are only {population.persons} persons.", "setting k",
             todo="Widen the cohort, or do not release records of it",
         )
-    criteria = Criteria(k, sensitive)
+    criteria = Criteria(k, sensitive, None if followed is None else _gone(coded.ladders[-1], followed, k))
     found = Lattice(population, criteria, allowed, weights).search(limits)
     if found.best is None:
         raise PrivacyError(
             "WB-E-043", f"No level of the hierarchies makes classes of {k} with at most {allowed} of "
-            f"{population.persons} persons left out.", f"quasi-identifiers {', '.join(trees)}",
+            f"{population.persons} persons left out" + (
+                "." if followed is None else ", so that nobody is alone who follows codes over earlier files."),
+            f"quasi-identifiers {', '.join((*quasi, *fixed))}", todo=None if followed is None else FOLLOWED,
         )
-    plain = [Part(found.best.levels, np.flatnonzero(~population.rows_of(found.best.look, found.best.failing)))]
-    finished = _finished(frame, coded, plain, found, population.persons, criteria, weights or {}, per_person)
+
+    def finished(parts: Sequence[Part]) -> tuple[Anonymized, str]:
+        if criteria.gone is not None and per_person is not None:
+            parts = _joined(frame, coded, parts, criteria.gone, k, per_person)
+        made = _finished(frame, coded, parts, found, population.persons, k, weights, per_person, [*quasi, *fixed])
+        sizes = None if past else made.classes
+        problem = check_release(made.table, list(trees), criteria, hierarchies or {}, per_person, sizes)
+        return replace(made, table=made.table.drop(past)), problem
+
+    whole, problem = finished(
+        [Part(found.best.levels, np.flatnonzero(~population.rows_of(found.best.look, found.best.failing)))]
+    )
     if local:
-        parts = recode_rest(coded, criteria, weights or {}, limits)
-        tried = _finished(frame, coded, parts, found, population.persons, criteria, weights or {}, per_person)
+        tried, broken = finished(recode_rest(coded, replace(criteria, gone=None), weights, limits))
         # Recoding in parts is kept only where it costs less and breaks no condition.
-        fits = tried.suppressed <= allowed and tried.loss < finished.loss
-        if fits and not _problem(tried, trees, criteria, hierarchies or {}, per_person):
+        if not broken and tried.suppressed <= allowed and tried.loss < whole.loss:
             return tried
-    problem = _problem(finished, trees, criteria, hierarchies or {}, per_person)
+    if problem and followed is not None:
+        raise PrivacyError("WB-E-043", f"Among children with one past in earlier files {problem}.", todo=FOLLOWED)
     if problem:
         raise PrivacyError("WB-E-043", f"The recoded file did not pass its own check: {problem}.", todo="Report this")
-    return finished
+    return whole
 
 
 def _coded(
@@ -168,23 +188,44 @@ def _coded(
     return Coded(ladders, numbers, [ladder for ladder, _ in pairs], [value for _, value in pairs], owner)
 
 
-def _finished(
-    frame: pl.DataFrame, coded: Coded, parts: Sequence[Part], found: Found, persons: int, criteria: Criteria,
-    weights: Mapping[str, float], per_person: str | None,
-) -> Anonymized:
-    names = [ladder.column for ladder in coded.ladders]
+def _gone(past: Ladder, followed: Followed, k: int) -> Ints:
+    """Return by number of a past who is not in the file. Of new persons nobody knows that one is absent."""
+    known = {**followed.gone, NEW: k}
+    return np.array([known.get(label, 0) for label in past.labels[0]], dtype=np.int64)
+
+
+def _joined(
+    frame: pl.DataFrame, coded: Coded, parts: Sequence[Part], gone: Ints, k: int, per_person: str
+) -> list[Part]:
+    """Leave out of the parts who has to go so that nobody is absent alone; who that is says nothing of them."""
+    alike = class_numbers(_table(frame, coded, parts)[1], [ladder.column for ladder in coded.ladders], per_person)
+    told = pl.DataFrame([frame[per_person].alias("person"), pl.Series("past", coded.numbers[-1])]).unique()
+    drawn = in_company(told.join(alike, on="person", how="left"), gone, k)
+    left = frame[per_person].is_in(drawn.to_list()).to_numpy()
+    return [replace(part, rows=part.rows[~left[part.rows]]) for part in parts]
+
+
+def _table(frame: pl.DataFrame, coded: Coded, parts: Sequence[Part]) -> tuple[Ints, pl.DataFrame]:
+    """Return which rows leave, in their order, and these rows recoded."""
     rows = np.sort(np.concatenate([part.rows for part in parts])) if parts else np.zeros(0, dtype=np.int64)
-    whole = len(rows) == frame.height
-    recoded = {ladder.column for ladder in coded.ladders}
-    kept = frame.with_columns(pl.lit("").alias(name) for name in recoded)  # not gathered, only held in place
-    table = (kept if whole else kept[rows]).with_columns(
+    # Not gathered, only held in place.
+    kept = frame.with_columns(pl.lit("").alias(ladder.column) for ladder in coded.ladders)
+    return rows, (kept if len(rows) == frame.height else kept[rows]).with_columns(
         _recoded(ladder, number, [(part.levels[place], part.rows) for part in parts], rows)
         for place, (ladder, number) in enumerate(zip(coded.ladders, coded.numbers, strict=True))
     )
+
+
+def _finished(
+    frame: pl.DataFrame, coded: Coded, parts: Sequence[Part], found: Found, persons: int, k: int,
+    weights: Mapping[str, float], per_person: str | None, names: Sequence[str],
+) -> Anonymized:
+    _, table = _table(frame, coded, parts)
+    shown = len(names)  # of the quasi-identifiers; a past is none that leaves
     person = None if coded.owner is None else per_person
     classes = class_sizes(table, names, person)
-    measured = losses(coded.ladders, coded.numbers, parts, weights=weights, classes=classes, persons=persons,
-                      k=criteria.k)
+    measured = losses(coded.ladders[:shown], coded.numbers[:shown], parts, weights=weights, classes=classes,
+                      persons=persons, k=k)
     is_local = len(parts) > 1
     finest = np.min([part.levels for part in parts], axis=0).tolist() if parts else []
     return Anonymized(
@@ -192,7 +233,7 @@ def _finished(
         suppressed=persons - sum(size * count for size, count in classes.items()), classes=classes,
         loss=round(measured.generalized, 6), losses=measured, checked=found.checked, nodes=found.nodes,
         is_optimal=found.is_optimal and not is_local, bound=0.0 if is_local else round(found.bound, 6),
-        parts=[(dict(zip(names, part.levels, strict=True)), len(part.rows)) for part in parts],
+        parts=[(dict(zip(names, part.levels, strict=False)), len(part.rows)) for part in parts],
     )
 
 
@@ -205,10 +246,3 @@ def _recoded(ladder: Ladder, number: Ints, parts: Sequence[tuple[int, Ints]], ro
     for level, some in parts:
         code[some] = offsets[level] + ladder.codes[level][number[some]]
     return pl.concat([labels.alias(ladder.column) for labels in ladder.labels]).gather(code[rows])
-
-
-def _problem(
-    found: Anonymized, quasi: Mapping[str, Hierarchy], criteria: Criteria, hierarchies: Mapping[str, Hierarchy],
-    per_person: str | None,
-) -> str:
-    return check_release(found.table, list(quasi), criteria, hierarchies, per_person, found.classes)

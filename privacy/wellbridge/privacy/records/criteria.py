@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from wellbridge.privacy.records.ladders import Bools
+from wellbridge.privacy.records.company import company
+from wellbridge.privacy.records.ladders import Bools, Ints
 from wellbridge.privacy.records.population import Look, Population
 from wellbridge.privacy.records.spread import Distance, Spread, distinct_l, entropy_l, t_distance
 
@@ -42,21 +43,43 @@ class Verdict:
     Attributes:
         certain: those that fail on k or on distinct l. Of their persons none would pass at a finer node.
         failing: all that fail; t is measured against what is then left.
+        joined: persons of each other class who go too, so that nobody is absent alone; None: nobody.
     """
 
     certain: Bools
     failing: Bools
+    joined: Ints | None = None
 
 
 @dataclass(frozen=True)
 class Criteria:
-    """The conditions of one release."""
+    """The conditions of one release.
+
+    Attributes:
+        k: least number of persons in a class.
+        sensitive: what classes must keep of sensitive attributes.
+        gone: where persons can be followed: the last quasi-identifier is their past, and this says for each past, by
+            its number, how many of it are not in the file at all. None: nobody can be followed.
+    """
 
     k: int
     sensitive: Sequence[Sensitive] = ()
+    gone: Ints | None = None
 
     def judge(self, population: Population, look: Look, allowed: int) -> Verdict:
         """Return which classes fail; stops early once more persons than allowed certainly fail."""
+        verdict = self._judged(population, look, allowed)
+        if self.gone is None:
+            return verdict
+        numbers, _, position = population.label_numbers(look, np.arange(len(look.counts)))
+        past = np.zeros(len(look.counts), dtype=np.int64)
+        past[position] = numbers[-1]
+        failing = verdict.failing
+        absent = self.gone.copy()
+        np.add.at(absent, past[failing], look.counts[failing])
+        return replace(verdict, joined=company(past, look.counts, ~failing, absent, self.k))
+
+    def _judged(self, population: Population, look: Look, allowed: int) -> Verdict:
         certain = look.counts < self.k
         asked = [(number, rule) for number, rule in enumerate(self.sensitive)]
         if not asked or int(look.counts[certain].sum()) > allowed:

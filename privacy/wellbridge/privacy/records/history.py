@@ -1,8 +1,9 @@
 """Record files of one agreement over time: who keeps a code can be followed, so the whole sequence must be shared.
 
 A child's sequence is, for each release, the class it was in or that it was absent. Fewer than k with one sequence are
-a group that a reader can single out: three who left, two whose grade changed. They are left out of the new file; who
-is then newly absent is joined by others of the same past, so that at least k are absent with them.
+a group that a reader can single out: three who left, two whose grade changed. So a child's *past*, its sequence until
+now, is a quasi-identifier of the new file that every holder of the earlier ones knows: it is not shown, and k holds
+within it. Who is newly absent is joined by others of the same past, so that at least k are absent with them.
 
 Source: 34 CFR 99.31(b)(1), "whether through single or multiple releases"; (b)(2), record codes; on sequences of
 releases: X. Xiao, Y. Tao, m-invariance (SIGMOD 2007), whose point is that absence tells as much as presence.
@@ -10,7 +11,7 @@ releases: X. Xiao, Y. Tao, m-invariance (SIGMOD 2007), whose point is that absen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,20 +19,21 @@ import polars as pl
 
 from wellbridge.privacy.records.check import class_numbers
 
-_NEW: Final = ""  # the past of a child who was in no earlier file
+NEW: Final = ""  # the past of a child who was in no earlier file
+PAST: Final = "\x1fpast"  # no column of a file has this name
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What leaves of a new file.
+class Followed:
+    """What the holders of earlier files know of the persons of a new one.
 
     Attributes:
-        left_out: codes that must not be in it.
-        stuck: children whose past is shared by fewer than k, whatever is left out now.
+        column: the column of the new file that says each person's past; it never leaves.
+        gone: by past, the persons who are not in the new file at all.
     """
 
-    left_out: frozenset[str]
-    stuck: int
+    column: str
+    gone: Mapping[str, int]
 
 
 def classes(table: pl.DataFrame, quasi: Sequence[str], code: str) -> pl.DataFrame:
@@ -41,61 +43,45 @@ def classes(table: pl.DataFrame, quasi: Sequence[str], code: str) -> pl.DataFram
     )
 
 
-def keep_sequences(earlier: Sequence[pl.DataFrame], new: pl.DataFrame, k: int) -> Kept:
-    """Say whom to leave out, so that every sequence over all releases is of at least ``k`` children or of nobody.
+def pasts(earlier: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Return the past of everybody who was in an earlier file: ``code``, ``past``.
 
     Args:
         earlier: ``classes`` of each earlier file of the agreement, oldest first.
+    """
+    if not earlier:
+        return pl.DataFrame(schema={"code": pl.String, "past": pl.String})
+    codes = pl.concat([frame.select("code") for frame in earlier]).unique()
+    for number, frame in enumerate(earlier):
+        codes = codes.join(frame.rename({"class": f"past{number}"}), on="code", how="left")
+    told = [pl.col(f"past{number}").cast(pl.String).fill_null("-") for number in range(len(earlier))]
+    return codes.select("code", pl.concat_str(told, separator=" ").alias("past"))
+
+
+def follow(rows: pl.DataFrame, codes: pl.DataFrame, told: pl.DataFrame) -> tuple[pl.DataFrame, Followed]:
+    """Return the rows of a new file with each person's past, and who of the earlier files is not among them.
+
+    Args:
+        rows: one or more a person, with ``person_key``.
+        codes: ``person_key``, ``code`` of those who have one.
+        told: ``pasts`` of the earlier files.
+    """
+    known = told.join(codes, on="code", how="left")
+    here = known.join(rows.select("person_key").unique(), on="person_key", how="semi")
+    gone = known.join(here, on="code", how="anti").group_by("past").len("n")
+    past = here.select("person_key", pl.col("past").alias(PAST))
+    joined = rows.join(past, on="person_key", how="left", maintain_order="left")
+    return joined.with_columns(pl.col(PAST).fill_null(NEW)), Followed(PAST, dict(gone.iter_rows()))
+
+
+def standing_alone(told: pl.DataFrame, new: pl.DataFrame, k: int) -> int:
+    """Count the children whose sequence, the new file in it, is shared by fewer than ``k``.
+
+    Args:
+        told: ``pasts`` of the earlier files.
         new: ``classes`` of the file that is about to leave.
         k: least number of children of one sequence.
     """
-    if not earlier:
-        return Kept(frozenset(), 0)
-    members = _with_past(earlier, new)
-    while True:
-        sizes = members.group_by("past", "class").len("n")
-        small = sizes.filter(pl.col("class").is_not_null() & (pl.col("n") < k))
-        if small.height:
-            members = _absent(members, small.select("past", "class"))
-            continue
-        lonely = sizes.filter(pl.col("class").is_null() & (pl.col("n") < k) & (pl.col("past") != _NEW))
-        joined = [_company(members, past, k - n) for past, n in lonely.select("past", "n").iter_rows()]
-        more = [codes for codes in joined if codes]
-        if not more:
-            stuck = int(lonely["n"].sum())
-            break
-        gone = pl.col("code").is_in([code for codes in more for code in codes])
-        members = members.with_columns(pl.when(~gone).then(pl.col("class")).alias("class"))
-    kept = members.filter(pl.col("class").is_not_null())["code"]
-    return Kept(frozenset(set(new["code"].to_list()) - set(kept.to_list())), stuck)
-
-
-def _with_past(earlier: Sequence[pl.DataFrame], new: pl.DataFrame) -> pl.DataFrame:
-    """Return every code with its past, one text, and its class in the new file (null where it is absent)."""
-    codes = pl.concat([frame.select("code") for frame in (*earlier, new)]).unique()
-    for number, frame in enumerate(earlier):
-        codes = codes.join(frame.rename({"class": f"past{number}"}), on="code", how="left")
-    names = [f"past{number}" for number in range(len(earlier))]
-    past = pl.concat_str([pl.col(name).cast(pl.String).fill_null("-") for name in names], separator=" ")
-    was_there = pl.any_horizontal(pl.col(names).is_not_null())
-    told = codes.select("code", pl.when(was_there).then(past).otherwise(pl.lit(_NEW)).alias("past"))
-    # Codes are random, so their order is a draw that is the same each time.
-    return told.join(new, on="code", how="left").sort("code")
-
-
-def _absent(members: pl.DataFrame, sequences: pl.DataFrame) -> pl.DataFrame:
-    few = sequences.with_columns(pl.lit(value=True).alias("few"))
-    marked = members.join(few, on=["past", "class"], how="left", maintain_order="left")
-    return marked.select(
-        "code", "past", pl.when(pl.col("few").is_null()).then(pl.col("class")).alias("class")
-    )
-
-
-def _company(members: pl.DataFrame, past: str, need: int) -> list[str]:
-    """Return codes of the same past that go too: of the largest class, and all of it where too few would stay."""
-    same = members.filter((pl.col("past") == past) & pl.col("class").is_not_null())
-    if not same.height:
-        return []
-    largest = same.group_by("class").len("n").sort("n", "class")["class"][-1]
-    of_it: list[str] = same.filter(pl.col("class") == largest)["code"].to_list()
-    return of_it[:need]
+    members = told.join(new, on="code", how="full", coalesce=True)
+    sizes = members.group_by("past", "class").len("n")
+    return int(sizes.filter(pl.col("n") < k)["n"].sum())

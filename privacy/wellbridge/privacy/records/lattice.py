@@ -24,7 +24,7 @@ import numpy as np
 
 from wellbridge.privacy.records.classes import Levels
 from wellbridge.privacy.records.criteria import Criteria
-from wellbridge.privacy.records.ladders import Bools, Floats
+from wellbridge.privacy.records.ladders import Bools, Floats, Ints
 from wellbridge.privacy.records.population import Look, Population, average_share
 
 MOST_GRID: Final = 4_000_000  # nodes of a lattice that is searched as a whole
@@ -43,7 +43,7 @@ class Node:
         loss: 0 (every value shown) to 1 (nothing shown).
         rank: the loss, and far behind it how far the node climbs: the smallest is wanted.
         suppressed: persons left out.
-        failing: which of its classes are left out.
+        failing: which of its classes are left out whole.
         look: its classes.
     """
 
@@ -147,23 +147,26 @@ class Lattice:
         verdict = self.criteria.judge(self.population, look, self.allowed)
         if int(look.counts[verdict.certain].sum()) > self.allowed:
             return None, np.inf
-        certain = self._left_out(look, verdict.certain)
-        suppressed = int(look.counts[verdict.failing].sum())
+        certain = self._left_out(look, np.where(verdict.certain, look.counts, 0))
+        going = np.where(verdict.failing, look.counts, 0 if verdict.joined is None else verdict.joined)
+        suppressed = int(going.sum())
         if suppressed > self.allowed or suppressed == self.population.persons:
             return None, certain
-        same = verdict.failing is verdict.certain
-        cost = certain if same else self._left_out(look, verdict.failing)
+        same = verdict.failing is verdict.certain and verdict.joined is None
+        cost = certain if same else self._left_out(look, going)
         loss = self.label_loss(levels) + cost
         node = Node(levels, loss, loss + self.climb(levels), suppressed, verdict.failing, look)
         if self.best is None or node.rank < self.best.rank:
             self.best = node
         return node, certain
 
-    def _left_out(self, look: Look, failing: Bools) -> float:
-        """Return the loss that leaving some classes out adds to what their labels cost already."""
-        numbers, alike, _ = self.population.label_numbers(look, np.flatnonzero(failing))
+    def _left_out(self, look: Look, going: Ints) -> float:
+        """Return the loss that leaving persons of some classes out adds to what their labels cost already."""
+        which = np.flatnonzero(going)
+        numbers, alike, position = self.population.label_numbers(look, which)
         shown = average_share(self.population.ladders, look.levels, numbers, self.weights)
-        return float((alike * (1 - shown)).sum()) / max(1, self.population.rows)
+        part = (going[which] / look.counts[which])[position]
+        return float((alike * part * (1 - shown)).sum()) / max(1, self.population.rows)
 
     def search(self, limits: Limits | None = None) -> Found:
         """Return the least lossy node, or the best within the limits with a bound on what could be better."""
