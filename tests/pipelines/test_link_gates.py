@@ -68,10 +68,21 @@ def _set_last_shares(site: Site, level: int) -> None:
         vault.run("UPDATE identity_run SET metrics = ? WHERE run_id = ?", [json.dumps(kept), run_id])
 
 
-def _make_questions(site: Site, program: str, count: int) -> None:
-    """Turn links into questions that are probably true, as a bad rule would, and put their children in a program."""
+def _largest_school(site: Site) -> str:
+    with open_store(site.warehouse, METADATA, read_only=True) as warehouse:
+        return str(
+            warehouse.value(
+                "SELECT school_id FROM student WHERE is_current GROUP BY ALL ORDER BY count(*) DESC, school_id LIMIT 1"
+            )
+        )
+
+
+def _make_questions(site: Site, count: int, *, school: str = "%") -> pl.DataFrame:
+    """Turn links into questions that are probably true, as a bad rule would; return ``record_a, person_key``."""
     with open_store(site.warehouse, METADATA) as warehouse:
-        people = warehouse.frame("SELECT person_key FROM student WHERE is_current ORDER BY person_key")
+        people = warehouse.frame(
+            "SELECT person_key FROM student WHERE is_current AND school_id LIKE ? ORDER BY person_key", [school]
+        )
     with open_store(site.vault, VAULT) as vault:
         linked = vault.frame(
             "SELECT p.record_a, p.record_b, s.person_key FROM scored_pair p "
@@ -91,6 +102,10 @@ def _make_questions(site: Site, program: str, count: int) -> None:
             "OR source_record.record_id = l.record_b",
             linked=linked,
         )
+    return linked
+
+
+def _put_in_program(site: Site, linked: pl.DataFrame, program: str) -> None:
     with open_store(site.warehouse, METADATA) as warehouse:
         rows = warehouse.frame("SELECT * FROM program_participation LIMIT 1")
         marked = linked.select("record_a", "person_key").unique("person_key")
@@ -140,7 +155,7 @@ def test_a_site_can_let_links_pass_for_one_night_and_the_ledger_knows(site: Site
 
 
 def test_a_group_whose_records_wait_where_others_are_linked_stops_the_night(site: Site) -> None:
-    _make_questions(site, "homeless", 60)
+    _put_in_program(site, _make_questions(site, 60), "homeless")
     before = _stores(site)
     done, found = _run(site)
     assert done.exit_code == 14, found["errors"]
@@ -149,6 +164,16 @@ def test_a_group_whose_records_wait_where_others_are_linked_stops_the_night(site
     settings = site.root / "wellbridge.toml"
     settings.write_text(settings.read_text().replace("max_gap = 0.05", "max_gap = 1.0"))
     assert _run(site)[0].exit_code in {0, 13}
+
+
+def test_a_school_that_falls_behind_stops_the_night_and_is_not_named(site: Site) -> None:
+    school = _largest_school(site)
+    assert _make_questions(site, 60, school=school).height >= 40
+    done, found = _run(site)
+    assert done.exit_code == 14, found["errors"]
+    where = found["errors"][0]["where"]
+    assert "school" in where
+    assert school not in where
 
 
 def test_a_persons_decision_is_never_stopped(site: Site) -> None:

@@ -14,9 +14,6 @@ from wellbridge.pipelines.nightly.stores import write_event
 from wellbridge.schemas.errors import PrivacyError
 
 BLOCK: Final = "block"
-# Children of one school share streets and clinics, so what is missed of them is missed together: of twenty schools one
-# or two are far behind on most nights. They are told, and stop nothing.
-_TOLD_ONLY: Final = frozenset({"school"})
 # What the warehouse knows of a child, in whatever language of forms: federal groups, programs and the school.
 _ABOUT: Final = """
     SELECT s.person_key, s.school_id AS school, s.english_learner, s.race_ethnicity,
@@ -41,8 +38,7 @@ def check_links(night: Night, *, is_by_person: bool) -> dict[str, Any] | None:
     found = watch(night.vault.store, night.run_id, about)
     if found is None:
         return None
-    gated = {**found, "groups": [one for one in found["groups"] if one["group"] not in _TOLD_ONLY]}
-    checked = gates(gated, max_gap=night.site.max_gap, max_drift=night.site.max_drift)
+    checked = gates(found, max_gap=night.site.max_gap, max_drift=night.site.max_drift)
     failed = [one for one in checked if not one["holds"]]
     if failed and night.site.gates == BLOCK and not is_by_person:
         raise PrivacyError("WB-E-105", "A gate of linking fails: nothing is committed.", _named(failed))
