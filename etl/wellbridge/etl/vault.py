@@ -13,7 +13,7 @@ from typing import Any, Final
 import polars as pl
 import sqlalchemy as sa
 
-from wellbridge.etl.identity.parts import remember
+from wellbridge.etl.identity.parts import Recall, remember
 from wellbridge.etl.identity.sealed import Seals
 from wellbridge.etl.identity.tables import HUB
 from wellbridge.etl.store import Store
@@ -80,8 +80,9 @@ def random_keys(count: int) -> pl.Series:
 class Keys:
     """The vault's keys of one namespace, held in memory for a night.
 
-    A person's namespace also knows each subject's ``person_key``. A forgotten person's id is known by its token alone
-    and keeps its key, so that nothing new begins under it.
+    A person's namespace also knows each subject's ``person_key``. A forgotten or buried record's id is known by its
+    token alone and keeps its key, so that nothing new begins under it; once the tombstone is lifted, the id is written
+    again when it is met.
     """
 
     def __init__(self, store: Store, namespace: str, kind: Kind, seals: Seals) -> None:
@@ -91,11 +92,14 @@ class Keys:
             "LEFT JOIN subject s ON s.subject_key = k.key WHERE k.namespace = ?",
             [namespace],
         ).with_columns(pl.col("person_key").cast(pl.String))
-        self._forgotten = store.frame(
-            "SELECT t.token, t.record_id AS key, true AS is_known, s.person_key FROM record_tombstone t "
+        self._stones = store.frame(
+            "SELECT t.token, t.record_id AS key, true AS is_known, s.person_key, t.is_lifted FROM ("
+            "SELECT namespace, token, record_id, false AS is_lifted FROM record_tombstone UNION ALL "
+            "SELECT namespace, token, record_id, is_lifted FROM buried_record) t "
             "JOIN subject s ON s.subject_key = t.record_id WHERE t.namespace = ?",
             [namespace],
         )
+        self._unwritten = self._known.clear().select("source_id", "key")  # ids that stand in memory alone
 
     def keys(self, ids: pl.Series, *, defines: bool) -> pl.DataFrame:
         """Return ``source_id, key, is_known, person_key`` of distinct ids, drawing keys for new ones.
@@ -105,22 +109,40 @@ class Keys:
             defines: the rows bring the identifiers into being, so that other rows may refer to them.
         """
         distinct = ids.drop_nulls().unique().to_frame("source_id")
-        new = self._without_forgotten(distinct.join(self._known, on="source_id", how="anti"))
+        new = self._without_stones(distinct.join(self._known, on="source_id", how="anti"))
         if new.height:
             self._add(new, is_known=defines)
         if defines:
             self._mark_known(distinct)
         return distinct.join(self._known, on="source_id", how="inner")
 
-    def _without_forgotten(self, new: pl.DataFrame) -> pl.DataFrame:
-        """Give forgotten persons' ids their old keys, in memory alone; return the others."""
-        if not (new.height and self._forgotten.height):
+    def _without_stones(self, new: pl.DataFrame) -> pl.DataFrame:
+        """Give ids that have a tombstone their old keys, in memory alone unless it is lifted; return the others."""
+        if not (new.height and self._stones.height):
             return new
         known = new.with_columns(self._seals.tombstones(self.namespace, new["source_id"])).join(
-            self._forgotten, on="token"
+            self._stones, on="token"
         )
         self._known = pl.concat([self._known, known.select(self._known.columns)])
+        met = pl.concat([self._unwritten, known.select("source_id", "key")])
+        self._unwritten = self._write_lifted(met)
         return new.join(known, on="source_id", how="anti")
+
+    def lift(self, records: pl.DataFrame) -> None:
+        """Take note that records (``record_id``) are buried no more."""
+        is_lifted = pl.col("key").is_in(records["record_id"].implode()) | pl.col("is_lifted")
+        self._stones = self._stones.with_columns(is_lifted.alias("is_lifted"))
+        self._unwritten = self._write_lifted(self._unwritten)
+
+    def _write_lifted(self, met: pl.DataFrame) -> pl.DataFrame:
+        """Write the ids among those met whose tombstone is lifted, and let it go; return the others."""
+        back = met.join(self._stones.filter("is_lifted"), on="key", how="semi")
+        if back.height:
+            self._store.run(
+                "INSERT INTO source_key SELECT ?, source_id, key, true FROM back", [self.namespace], back=back
+            )
+            self._store.run("DELETE FROM buried_record b USING back k WHERE b.record_id = k.key", back=back)
+        return met.join(back, on="key", how="anti")
 
     def _add(self, new: pl.DataFrame, *, is_known: bool) -> None:
         person = (
@@ -176,10 +198,14 @@ class Vault:
     Args:
         store: its store.
         seals: what seals and recognises the site's records.
+
+    Attributes:
+        recall: brings the words of buried records from the deliveries; None where there are none at hand.
     """
 
     def __init__(self, store: Store, seals: Seals) -> None:
         self.store, self.seals = store, seals
+        self.recall: Recall | None = None
         self._keys: dict[str, Keys] = {}
 
     def namespace(self, feed: str, name: str) -> Keys:
@@ -189,6 +215,11 @@ class Vault:
         if full not in self._keys:
             self._keys[full] = Keys(self.store, full, space.kind, self.seals)
         return self._keys[full]
+
+    def lift(self, records: pl.DataFrame) -> None:
+        """Let the ids of records (``record_id``) that are buried no more be written again when they are met."""
+        for keys in self._keys.values():
+            keys.lift(records)
 
     def set_persons(self, persons: pl.DataFrame) -> None:
         """Move subjects to other persons: columns ``subject_key, person_key``."""

@@ -14,7 +14,7 @@ import polars as pl
 from wellbridge.etl.identity import matcher
 from wellbridge.etl.identity.decide import Source
 from wellbridge.etl.identity.history import Moment
-from wellbridge.etl.identity.parts import TRAIT_NAMES, opened
+from wellbridge.etl.identity.parts import TRAIT_NAMES, Recall, buried, opened
 from wellbridge.etl.identity.sealed import Seals
 from wellbridge.etl.store import Store
 
@@ -41,6 +41,7 @@ def read(
     sources: Sequence[Source],
     moment: Moment,
     engine: str = "duckdb",
+    recall: Recall | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Take in what records say now: their tokens, and the scores of their pairs.
 
@@ -51,17 +52,21 @@ def read(
         sources: every source, the anchor first, with its size.
         moment: the run and its instant.
         engine: what scores.
+        recall: brings the words of buried records, which are compared like all others.
 
     Returns:
         ``record_id`` of records whose links may change, and the pairs that are gone (``PAIR_COLUMNS``), both before
         anything is decided.
     """
-    raw = _raw(store, seals, records)
+    raw = _raw(store, seals, records, recall)
+    unsaid = buried(store, records).join(raw, on="record_id", how="anti")
+    records = records.join(unsaid, on="record_id", how="anti")  # what was decided about them stands
     content = raw.select(pl.concat_str("record_id", pl.struct(TRAIT_NAMES).struct.json_encode())).to_series()
     digests = raw.select("record_id", seals.digests(content).alias("content"))
     changed = _note(store, records.join(digests, on="record_id", how="left"), moment)
     gone = _forget_pairs(store, changed)
-    _compare(store, seals, raw.join(changed, on="record_id", how="semi"), changed, sources, engine)
+    said = raw.join(changed, on="record_id", how="semi")
+    _compare(store, seals, said, changed, sources, engine, recall)
     ends = pl.concat([gone["record_a"], gone["record_b"], changed["record_id"]]).unique()
     return ends.to_frame("record_id"), gone
 
@@ -73,6 +78,7 @@ def _compare(
     changed: pl.DataFrame,
     sources: Sequence[Source],
     engine: str,
+    recall: Recall | None,
 ) -> None:
     """Store the tokens and marks of changed records, and the scores of their pairs."""
     if not raw.height:
@@ -82,17 +88,17 @@ def _compare(
     near = _near(store, tokens, sources)
     store.append("block_token", tokens.select("number", "token"))
     store.append("record_mark", matcher.marks(standard))
-    pairs = matcher.score(standard, matcher.standard(_raw(store, seals, near)), sources, engine)
+    pairs = matcher.score(standard, matcher.standard(_raw(store, seals, near, recall)), sources, engine)
     if pairs.height:
         store.append("scored_pair", pairs.with_columns(pl.lit(matcher.model_hash()).alias("model_hash")))
 
 
-def _raw(store: Store, seals: Seals, records: pl.DataFrame) -> pl.DataFrame:
+def _raw(store: Store, seals: Seals, records: pl.DataFrame, recall: Recall | None) -> pl.DataFrame:
     """Return ``record_id, source`` and the traits of records that say something.
 
     An anchor's student number is its source's id.
     """
-    said = opened(store, seals, records)
+    said = opened(store, seals, records, recall)
     numbers = store.frame(
         "SELECT k.key AS record_id, k.source_id FROM source_key k SEMI JOIN records r ON k.key = r.record_id "
         "WHERE k.namespace = ?",

@@ -8,11 +8,10 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-import polars as pl
-
 from wellbridge.etl.identity import matcher
 from wellbridge.etl.identity.decide import REASONS
 from wellbridge.etl.identity.history import memberships, resolve, verify_events
+from wellbridge.etl.identity.questions import SHOWN
 from wellbridge.etl.store import Store
 from wellbridge.schemas.errors import ConfigurationError
 
@@ -139,8 +138,10 @@ def _by_key(store: Store, start: str) -> list[str]:
 def _record(store: Store, record: str) -> dict[str, Any]:
     found = store.frame(
         "SELECT s.subject_key AS record_id, s.namespace AS source, s.person_key, r.seen_at, "
-        "t.record_id IS NOT NULL AS is_forgotten FROM subject s LEFT JOIN source_record r "
-        "ON r.record_id = s.subject_key LEFT JOIN record_tombstone t ON t.record_id = s.subject_key "
+        "t.record_id IS NOT NULL AS is_forgotten, b.record_id IS NOT NULL AS is_buried FROM subject s "
+        "LEFT JOIN source_record r ON r.record_id = s.subject_key "
+        "LEFT JOIN record_tombstone t ON t.record_id = s.subject_key "
+        "LEFT JOIN buried_record b ON b.record_id = s.subject_key AND NOT b.is_lifted "
         "WHERE s.subject_key = ?",
         [record],
     )
@@ -206,12 +207,14 @@ def summary(store: Store) -> dict[str, Any]:
         "sources": store.frame(
             "SELECT s.namespace AS source, count(*) AS records, "
             "count(*) FILTER (person_key <> own_person_key) AS linked, "
-            "count(t.record_id) AS forgotten FROM subject s "
-            "LEFT JOIN record_tombstone t ON t.record_id = s.subject_key GROUP BY s.namespace ORDER BY s.namespace"
+            "count(t.record_id) AS forgotten, count(b.record_id) AS buried FROM subject s "
+            "LEFT JOIN record_tombstone t ON t.record_id = s.subject_key "
+            "LEFT JOIN buried_record b ON b.record_id = s.subject_key AND NOT b.is_lifted "
+            "GROUP BY s.namespace ORDER BY s.namespace"
         ).to_dicts(),
         "persons": store.value("SELECT count(DISTINCT person_key) FROM subject"),
         "decided": decided.to_dicts(),
-        "review": int(decided.filter(pl.col("outcome") == "review")["pairs"].sum()),
+        "review": store.value(f"SELECT count(*) FROM scored_pair p {SHOWN} WHERE p.outcome = 'review'"),
         "constraints": store.value("SELECT count(*) FROM link_constraint WHERE asserted_to IS NULL"),
         "events": {
             "count": store.value("SELECT count(*) FROM key_event"),

@@ -113,8 +113,8 @@ def undo(store: Store, decision_id: str, by: By) -> str:
         by: who and why.
 
     Raises:
-        ConfigurationError: WB-E-015 when there is no such decision, it was undone already, or it forgot a record:
-            what is destroyed does not come back.
+        ConfigurationError: WB-E-015 when there is no such decision, it was undone already, it forgot a record
+            (what is destroyed does not come back) or a family's opt-out buried it.
     """
     taken_back = decision(store, decision_id)
     decision_id = str(taken_back["decision_id"])
@@ -122,6 +122,8 @@ def undo(store: Store, decision_id: str, by: By) -> str:
         raise _unknown("The decision was undone already.", decision_id)
     if taken_back["kind"] == "forget":
         raise _unknown("What was forgotten cannot come back.", decision_id)
+    if taken_back["kind"] == "opt_out":
+        raise _unknown("A family takes its opt-out back in the roster's file of opt-outs.", decision_id)
     pair = (str(taken_back["record_a"]), str(taken_back["record_b"]))
     undoing = _write(store, "undo", pair, "none", by, undoes=decision_id)
     if taken_back["kind"] == "auto":

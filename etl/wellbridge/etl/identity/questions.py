@@ -14,9 +14,14 @@ import polars as pl
 from wellbridge.etl.identity.hub import KINDS
 from wellbridge.etl.store import Store
 
+# Of scored pairs ``p``, those of which neither record is buried: a buried record is shown to nobody.
+SHOWN: Final = """
+ANTI JOIN buried_record x ON x.record_id = p.record_a AND NOT x.is_lifted
+ANTI JOIN buried_record y ON y.record_id = p.record_b AND NOT y.is_lifted
+"""
 # Pairs of records that the next run does not decide anew anyway, and about which no person decided. A constraint is
 # kept with its records in order, a scored pair with the anchor's side first.
-_PAIRS: Final = """
+_PAIRS: Final = f"""
 SELECT least(p.record_a, p.record_b) AS one, greatest(p.record_a, p.record_b) AS other,
        p.record_a, p.record_b, p.source_a, p.source_b, p.weight, p.levels, p.bits, p.margin, p.runner_up, p.reason,
        p.model_hash, a.content AS content_a, b.content AS content_b
@@ -25,7 +30,7 @@ JOIN source_record a ON a.record_id = p.record_a AND a.is_decided
 JOIN source_record b ON b.record_id = p.record_b AND b.is_decided
 ANTI JOIN link_constraint c ON c.record_a = least(p.record_a, p.record_b)
     AND c.record_b = greatest(p.record_a, p.record_b) AND c.asserted_to IS NULL
-"""
+{SHOWN}"""
 _OPEN: Final = f"{_PAIRS} WHERE p.outcome = 'review'"
 ASKABLE: Final = f"{_PAIRS} WHERE p.outcome IN ('review', 'link')"
 # Keys are random, so an order by a hash of them is a random one, and the same for every reviewer.

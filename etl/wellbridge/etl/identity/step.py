@@ -52,7 +52,7 @@ def link(vault: Vault, run_id: str = "", engine: str = "duckdb") -> pl.DataFrame
     if new.height:
         if new.height >= _LARGE and engine == "duckdb":
             _check_engine(store)
-        seeds, gone = read(store, vault.seals, new, sources, moment, engine)
+        seeds, gone = read(store, vault.seals, new, sources, moment, engine, vault.recall)
         reach("identity.scored")
     touched = _touched(store, seeds, is_all=is_other)
     if not touched.height:

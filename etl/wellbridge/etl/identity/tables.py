@@ -26,6 +26,7 @@ def _table(name: str, **columns: Any) -> sa.Table:
 
 
 # What sources said, one row per record and set of traits that are given; the newest version of each set is kept.
+# ``sealed`` is null while the record is buried (``BURIED``): the digest still tells what was said before.
 # Which value of a trait counts follows from the versions, whatever the order of the deliveries.
 RECORD_PART = _table("record_part", record_id=_T, given=_T, version=_T, digest=_I, sealed=_S)
 # What the last step made of a record: the digest of what it says, and under which standard and model (``matcher``).
@@ -78,7 +79,7 @@ MEMBERSHIP = _table(
     asserted_to=_M,
     decision_id=_T,
 )
-# kind: auto | clerical | import | undo | forget; outcome: link | nonlink | unsure | review | none.
+# kind: auto | clerical | import | undo | forget | opt_out; outcome: link | nonlink | unsure | review | none.
 # ``undoes`` is the decision that an undo takes back.
 DECISION = _table(
     "decision",
@@ -130,6 +131,17 @@ KEY_EVENT = _table(
 KEY_REDIRECT = _table("key_redirect", old_key=_T, new_key=_T, event_id=_T, asserted_from=_M, asserted_to=_M)
 # A forgotten record: its source's id as a keyed token, so that a later delivery of it is known and stays out.
 TOMBSTONE = _table("record_tombstone", namespace=_T, token=_T, record_id=_T, decision_id=_T, forgotten_at=_M)
+# A partner's record of a child whose family opted out: the tombstone that stands for its source's id while the opt-out
+# holds. ``is_lifted``: it holds no more, and the id comes back when it is next read.
+BURIED = _table(
+    "buried_record",
+    namespace=_T,
+    token=_T,
+    record_id=_T,
+    decision_id=_T,
+    buried_at=_M,
+    is_lifted=_B,
+)
 IDENTITY_RUN = _table(
     "identity_run",
     run_id=_T,

@@ -82,7 +82,7 @@ def status_command(project: Path, as_json: bool) -> Exit:
     if as_json:
         show_json(document(code, **found))
         return code
-    click.echo(table(found["sources"], ["source", "records", "linked", "forgotten"]))
+    click.echo(table(found["sources"], ["source", "records", "linked", "forgotten", "buried"]))
     click.echo(f"\n{found['persons']:,} persons; {found['review']:,} pairs wait for review.")
     if found["decided"]:
         click.echo(table(found["decided"], ["outcome", "reason", "pairs"]))

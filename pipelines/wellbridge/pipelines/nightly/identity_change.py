@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from wellbridge.etl.failpoint import reach
-from wellbridge.etl.identity.erasure import forget, forgotten
+from wellbridge.etl.identity.erasure import forget, forgotten, keyless
 from wellbridge.etl.identity.hub import By
-from wellbridge.etl.landing import sync, write_private
-from wellbridge.etl.lock import run_lock
 from wellbridge.etl.store import open_store, rewrite
 from wellbridge.etl.vault import VAULT, Vault
 from wellbridge.pipelines.nightly.run import Wanted, forgetting, run_night
-from wellbridge.pipelines.nightly.stores import seals_of, settle
+from wellbridge.pipelines.nightly.stores import begin_forgetting, seals_of, settle
 from wellbridge.pipelines.site import Site
 from wellbridge.schemas.warehouse import METADATA
 
@@ -48,23 +46,18 @@ def forget_records(site: Site, records: Sequence[str], by: By) -> list[str]:
     """
 
     def erase(vault: Vault, run_id: str) -> tuple[list[str], str]:
-        # Before anything commits. What does not commit is not in the vault either, and there is nothing to end.
-        write_private(forgetting(site), "")
-        sync(forgetting(site).parent)
-        reach("forget.marked")
+        begin_forgetting(site)
         known = set(forgotten(vault.store))
         new = [record for record in records if record not in known]
         decisions = forget(vault, new, By(by.reviewer, by.reason, run_id, by.second))
         return decisions, f"{len(decisions)} records · {by.reason}"
 
     done: list[str] = change_identity(site, "identity.forget", erase)
-    with run_lock(site.lock):
-        finish_forgetting(site)
     return done
 
 
 def finish_forgetting(site: Site) -> None:
-    """End what a forgetting began: destroy the keys of forgotten records and all review sheets, write the vault anew.
+    """End what was begun: destroy the keys of forgotten and buried records and all review sheets, write the vault anew.
 
     Does nothing where nothing was begun. The site is locked by the caller, and neither store is open.
     """
@@ -74,7 +67,7 @@ def finish_forgetting(site: Site) -> None:
         settle(site, warehouse)
     if site.vault.exists():
         with open_store(site.vault, VAULT) as vault:
-            gone = forgotten(vault)
+            gone = keyless(vault)
         seals_of(site).keys.destroy(gone)
         reach("forget.keys")
         for sheet in sheets_of(site).glob("*"):  # which children are on a sheet is not known

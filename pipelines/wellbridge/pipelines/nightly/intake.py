@@ -117,7 +117,7 @@ def prepare_delivery(night: Night, feed: Feed, source: Source, delivery: Deliver
     verdict: Refused | Deferred | None = None
     failure: SafeError | None = None
     try:
-        for chunk in _chunks(source, delivery, feed):
+        for chunk in chunks_in(batch, is_new=True):
             prepare(night, batch, chunk)
             night.progress(feed.name, "read", batch.next_id)
         _hold_duplicates(night, batch)
@@ -149,16 +149,17 @@ def prepare_delivery(night: Night, feed: Feed, source: Source, delivery: Deliver
     return None
 
 
-def _chunks(source: Source, delivery: Delivery, feed: Feed) -> Iterator[Chunk]:
-    """Read a delivery.
+def chunks_in(batch: Batch, *, is_new: bool) -> Iterator[Chunk]:
+    """Read a delivery; one that is new is first asked whether it is complete.
 
     Raises:
         Deferred, Refused: as its source says; Refused too where its bytes stop a library.
     """
-    is_readable = True
+    is_readable, delivery, settings = True, batch.delivery, batch.feed.settings
     try:
-        source.check(delivery, feed.settings)
-        yield from source.read(delivery, feed.settings)
+        if is_new:
+            batch.source.check(delivery, settings)
+        yield from batch.source.read(delivery, settings)
     except _UNREADABLE:  # may quote what was read
         is_readable = False
     if not is_readable:
@@ -427,16 +428,37 @@ def _read_for_keys_only(
     night.tally.add_reasons(batch.feed.name, resource, lines)
 
 
+def words_of(night: Night, batch: Batch, chunk: Chunk) -> pl.DataFrame | None:
+    """Return what the rows of a chunk say of persons, as the vault takes it; nothing is written down."""
+    contract = batch.source.resources[chunk.resource].contract
+    if chunk.deletes or not contract.loads or not _traits(contract):
+        return None
+    split = validate(parse(chunk.rows, contract, batch.feed.settings.get("codes")), contract)
+    split = _in_period(batch.delivery, contract, split)
+    frame = _keyed(night, batch, _numbered(batch, split.kept), contract, contract.columns)
+    frame = _hold_orphans(night, batch, chunk.resource, contract, frame, replay=True, holds=False)
+    return _words(contract, frame)
+
+
+def _traits(contract: Contract) -> dict[str, str]:
+    return {c.trait: c.name for c in contract.columns.values() if c.trait is not None}
+
+
+def _words(contract: Contract, frame: pl.DataFrame) -> pl.DataFrame | None:
+    traits = _traits(contract)
+    if not (traits and "subject_key" in frame.columns and frame.height):
+        return None
+    return frame.select(
+        "subject_key",
+        "version",
+        *(pl.col(name).cast(pl.String).alias(trait) for trait, name in traits.items()),
+    )
+
+
 def _remember_traits(night: Night, contract: Contract, frame: pl.DataFrame) -> None:
-    traits = {c.trait: c.name for c in contract.columns.values() if c.trait is not None}
-    if traits and "subject_key" in frame.columns and frame.height:
-        night.vault.set_traits(
-            frame.select(
-                "subject_key",
-                "version",
-                *(pl.col(name).cast(pl.String).alias(str(t)) for t, name in traits.items()),
-            )
-        )
+    words = _words(contract, frame)
+    if words is not None:
+        night.vault.set_traits(words)
 
 
 def _remember_decisions(
@@ -492,10 +514,12 @@ def chunks_of(night: Night, batch: Batch) -> Iterator[tuple[str, bool, pl.DataFr
 __all__ = [
     "PRESENCE",
     "Batch",
+    "chunks_in",
     "chunks_of",
     "forget",
     "hold_delivery",
     "prepare",
     "prepare_delivery",
     "take",
+    "words_of",
 ]

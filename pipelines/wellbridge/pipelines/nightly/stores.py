@@ -11,10 +11,12 @@ import polars as pl
 
 from wellbridge.etl.failpoint import reach
 from wellbridge.etl.identity.sealed import Seals
+from wellbridge.etl.landing import sync, write_private
 from wellbridge.etl.loading import insert
 from wellbridge.etl.store import Store, open_store
 from wellbridge.etl.undo import UndoCopy
 from wellbridge.etl.vault import VAULT
+from wellbridge.pipelines.nightly.run import forgetting
 from wellbridge.pipelines.site import Site
 from wellbridge.privacy.seal import read_key
 from wellbridge.schemas.warehouse import LEDGER_EVENT, METADATA
@@ -89,6 +91,16 @@ def write_event(warehouse: Store, action: str, change_id: str | None, detail: st
             schema_overrides={"run_id": pl.String},
         ),
     )
+
+
+def begin_forgetting(site: Site) -> None:
+    """Mark that records are being forgotten or buried; whoever runs next ends it (``finish_forgetting``).
+
+    Called before anything commits. What does not commit is not in the vault either, and there is nothing to end.
+    """
+    write_private(forgetting(site), "")
+    sync(forgetting(site).parent)
+    reach("forget.marked")
 
 
 def seals_of(site: Site) -> Seals:

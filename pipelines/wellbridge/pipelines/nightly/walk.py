@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -19,6 +20,7 @@ from wellbridge.etl.loading import insert, relink
 from wellbridge.etl.vault import Vault
 from wellbridge.pipelines.measures.compute import compute
 from wellbridge.pipelines.nightly.answers import close_superseded
+from wellbridge.pipelines.nightly.burial import follow_opt_outs, recall
 from wellbridge.pipelines.nightly.disputes import hold_disputed
 from wellbridge.pipelines.nightly.identity_change import finish_forgetting
 from wellbridge.pipelines.nightly.intake import prepare_delivery, take
@@ -65,6 +67,7 @@ def run_walk(
     with open_stores(site, run_id) as (warehouse, vault):
         who = Vault(vault, seals_of(site))
         night = Night(site, run_id, warehouse, who, landing, Shelf(site.work), progress, rules=rules)
+        who.recall = partial(recall, night)
         touched = _walk(night, arrived, wanted)
         night.tally.check()
         links = check_links(night, is_by_person=wanted.change is not None) if touched else None
@@ -72,6 +75,7 @@ def run_walk(
         if touched:
             _write_ledger(night, report, started)
         progress("", "commit", 0)
+    finish_forgetting(site)
     landing.clear_work()
     waiting = {(item.feed, item.name) for item in night.waiting}
     for arrival in arrived:
@@ -118,6 +122,7 @@ def _walk(night: Night, arrived: list[Arrival], wanted: Wanted) -> bool:
     _mend(night, wanted)
     close_superseded(night)
     reach("mending.done")
+    follow_opt_outs(night)
     _derive(night)
     reach("derive.done")
     return True
