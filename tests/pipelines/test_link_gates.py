@@ -81,7 +81,8 @@ def _make_questions(site: Site, count: int, *, school: str = "%") -> pl.DataFram
     """Turn links into questions that are probably true, as a bad rule would; return ``record_a, person_key``."""
     with open_store(site.warehouse, METADATA) as warehouse:
         people = warehouse.frame(
-            "SELECT person_key FROM student WHERE is_current AND school_id LIKE ? ORDER BY person_key", [school]
+            "SELECT person_key FROM student WHERE is_current AND school_id LIKE ? ORDER BY person_key",
+            [school],
         )
     with open_store(site.vault, VAULT) as vault:
         linked = vault.frame(
