@@ -67,15 +67,18 @@ def _versions() -> Finding:
     return Finding("versions", OK, f"Python {sys.version.split()[0]}, {shown}")
 
 
-def _linking(_site: Site) -> Iterator[Finding]:
+def _linking(site: Site) -> Iterator[Finding]:
+    from wellbridge.etl.identity.matcher import matcher_of
     from wellbridge.etl.identity.scoring import self_check
 
     try:
+        model = matcher_of(site.model, site.engine).model
         took = self_check()
     except SafeError as error:
         yield Finding("linking", FAIL, f"{error.what} {error.where}", error.todo)
     else:
-        yield Finding("linking", OK, f"a thousand records with a thousand in {took:.1f} CPU-s")
+        shown = f"model {model.name} {model.version}, {model.about['reviewer']}"
+        yield Finding("linking", OK, f"{shown}; a thousand records with a thousand in {took:.1f} CPU-s")
 
 
 def _origins() -> str:
@@ -100,8 +103,12 @@ def _private(site: Site) -> Iterator[Finding]:
     if not site.key.is_file():
         yield Finding("keys", FAIL, "the site's key is missing", "Restore state/keys/site.key from backup")
     if not site.signing_key.is_file():
-        yield Finding("keys", FAIL, "the key that signs releases is missing",
-                      f"Restore it from backup, or for a new one: ssh-keygen -t ed25519 -N '' -f {site.signing_key}")
+        yield Finding(
+            "keys",
+            FAIL,
+            "the key that signs releases is missing",
+            f"Restore it from backup, or for a new one: ssh-keygen -t ed25519 -N '' -f {site.signing_key}",
+        )
     paths = [site.state, site.key, *site.state.rglob("*")] if site.state.is_dir() else []
     loose = [path for path in paths if path.exists() and path.stat().st_mode & 0o077]
     if loose:
@@ -177,7 +184,9 @@ def _stores(site: Site) -> Iterator[Finding]:
         yield Finding("stores", WARN, "no run yet", "wellbridge run")
         return
     if holder(site.lock):
-        yield Finding("stores", WARN, "in use by a run, so not looked at", "wellbridge doctor, once it has ended")
+        yield Finding(
+            "stores", WARN, "in use by a run, so not looked at", "wellbridge doctor, once it has ended"
+        )
         return
     for path, metadata in ((site.warehouse, METADATA), (site.vault, VAULT)):
         problem: SafeError | None = None
@@ -218,7 +227,9 @@ def _rules(site: Site) -> Iterator[Finding]:
         yield Finding("rules", FAIL, f"{error.what} {error.where}", error.todo, error.exit)
     if not checked.violations:
         counts = checked.counts
-        yield Finding("rules", OK, f"{counts['rules']} rules kept; {counts['columns']} columns, none without a rule")
+        yield Finding(
+            "rules", OK, f"{counts['rules']} rules kept; {counts['columns']} columns, none without a rule"
+        )
 
 
 def verdict(findings: list[Finding]) -> Exit:

@@ -25,7 +25,7 @@ _SECTIONS: Final = {
     "district": frozenset({"name", "id"}),
     "run": frozenset({"held_limit", "fail_on"}),
     "report": frozenset({"min_cell"}),
-    "identity": frozenset({"reviewers", "sheet_days", "gates", "max_gap", "max_drift", "engine"}),
+    "identity": frozenset({"reviewers", "sheet_days", "gates", "max_gap", "max_drift", "engine", "model"}),
 }
 
 
@@ -61,6 +61,7 @@ class Site:
         reviewers: how many must agree before a doubtful pair of records is decided, 1 or 2.
         sheet_days: how long a review sheet may be answered.
         engine: what scores pairs of records, ``duckdb`` or ``spark``; the links are the same.
+        model: the site's own model of linking (``identity train``); None for the one that is shipped.
         gates: whether a night whose links fail a gate is stopped (``block``) or told of (``warn``).
         max_gap: largest gap of a group's estimated recall to all others'.
         max_drift: largest drift of a comparison since the last run, in bits a link.
@@ -77,6 +78,7 @@ class Site:
     reviewers: int = 1
     sheet_days: int = 14
     engine: str = "duckdb"
+    model: Path | None = None
     gates: str = "block"
     max_gap: float = 0.05
     max_drift: float = 1.0
@@ -252,6 +254,7 @@ def load_site(root: Path) -> Site:
         reviewers=int(reviewers),
         sheet_days=int(sheet_days),
         engine=_engine(config),
+        model=_model(config, root),
         gates=gates,
         max_gap=max_gap,
         max_drift=max_drift,
@@ -266,6 +269,20 @@ def _engine(config: Mapping[str, Any]) -> str:
             "WB-E-011", f"engine must be one of {', '.join(ENGINES)}.", f"{PROJECT_FILE} · identity.engine"
         )
     return str(engine)
+
+
+def _model(config: Mapping[str, Any], root: Path) -> Path | None:
+    """Return the file of the site's own model; it is read where it is used."""
+    named = _table(config, "identity", Path(PROJECT_FILE)).get("model")
+    if named is None:
+        return None
+    if not isinstance(named, str) or not (root / named).is_file():
+        raise ConfigurationError(
+            "WB-E-011",
+            "model must name a file that identity train wrote.",
+            f"{PROJECT_FILE} · identity.model",
+        )
+    return root / named
 
 
 def _gates(config: Mapping[str, Any]) -> tuple[str, float, float]:

@@ -325,6 +325,10 @@ ADVICE: Final[dict[str, Advice]] = {
         "Links that miss one group more than others, or that changed at a stroke, hide or misplace children's care.",
         "Look at what the feeds sent; if the links may stand: wellbridge run --gates warn, then identity review",
     ),
+    "WB-E-106": Advice(
+        "A model that nobody has checked would decide whose record is whose.",
+        "Check its links and questions (identity evaluate), then train it again with --reviewer",
+    ),
 }
 
 

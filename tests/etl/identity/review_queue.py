@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from wellbridge.etl.identity import matcher
+from wellbridge.etl.identity.matcher import Matcher
 from wellbridge.etl.store import Store
 from wellbridge.etl.vault import random_keys
 
@@ -23,7 +23,7 @@ _KINDS = {"weight": pl.Float64, "bits": pl.Float64, "margin": pl.Float64, "runne
 
 def add_records(store: Store, records: Mapping[str, str], contents: Mapping[str, int] | None = None) -> None:
     """Add records (id → source) that are decided; their content's digest is 1 unless told otherwise."""
-    seen = {"matcher": matcher.version(), "is_decided": True, "seen_at": NOW, "run_id": "r1"}
+    seen = {"matcher": Matcher().version, "is_decided": True, "seen_at": NOW, "run_id": "r1"}
     rows = [
         {"record_id": one, "source": source, "content": (contents or {}).get(one, 1), **seen}
         for one, source in records.items()

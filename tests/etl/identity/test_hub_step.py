@@ -13,6 +13,7 @@ from small_hub import ANA, BEN, CLEO, Said, SmallHub
 from wellbridge.etl.identity import scoring, step
 from wellbridge.etl.identity.explain import as_of, explain
 from wellbridge.etl.identity.history import memberships, person_of, resolve, verify_events
+from wellbridge.etl.identity.model import shipped
 from wellbridge.schemas.errors import ConfigurationError
 
 SEED = datetime.now(UTC).date().toordinal()
@@ -207,7 +208,7 @@ def test_a_record_that_is_not_there_or_twice_in_a_pair_is_refused(hub: SmallHub)
 
 
 def test_explain_says_why_and_no_value(hub: SmallHub) -> None:
-    told = explain(hub.store, hub.record("student:2"), hub.record("clinic/patient:b"))
+    told = explain(hub.store, hub.record("student:2"), hub.record("clinic/patient:b"), shipped())
     assert told["are_one"]
     levels = {row["comparison"]: row["level"] for row in told["compared"]["levels"]}
     assert levels["birth_date"] == "the same"
@@ -219,7 +220,7 @@ def test_explain_says_why_and_no_value(hub: SmallHub) -> None:
 
 
 def test_two_that_were_never_compared_say_so(hub: SmallHub) -> None:
-    told = explain(hub.store, hub.record("student:1"), hub.record("clinic/patient:z"))
+    told = explain(hub.store, hub.record("student:1"), hub.record("clinic/patient:z"), shipped())
     assert (told["are_one"], told["compared"]) == (False, None)
 
 

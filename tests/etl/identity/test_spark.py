@@ -16,6 +16,7 @@ from sqlglot import parse_one
 from pipelines.answer import Answer
 from wellbridge.etl.identity.comparisons import RULES
 from wellbridge.etl.identity.files import as_records, read_table
+from wellbridge.etl.identity.matcher import Matcher
 from wellbridge.etl.identity.matching import prepared, scorer
 from wellbridge.etl.identity.model import shipped
 from wellbridge.etl.identity.spark import in_spark, in_spark_condition
@@ -100,6 +101,6 @@ def test_a_hub_on_spark_holds_the_same_persons(tmp_path: Path) -> None:
                 hub.say(f"student:{place}", child)
             hub.say("clinic/patient:a", {**ANA, "phone": "971-555-0999"})
             hub.say("clinic/patient:b", {**BEN, "first_name": "Benedikt"})
-            link(hub.vault, "run", engine)
+            link(hub.vault, "run", Matcher(engine=engine))
             found.append(hub.partition())
     assert found[0] == found[1]

@@ -11,9 +11,9 @@ from typing import Final
 
 import polars as pl
 
-from wellbridge.etl.identity import matcher
 from wellbridge.etl.identity.decide import Source
 from wellbridge.etl.identity.history import Moment
+from wellbridge.etl.identity.matcher import Matcher, marks
 from wellbridge.etl.identity.parts import TRAIT_NAMES, Recall, buried, opened
 from wellbridge.etl.identity.sealed import Seals
 from wellbridge.etl.store import Store
@@ -23,14 +23,14 @@ _AT_ONCE: Final = 100_000  # records whose blocking keys are in memory together
 PAIR_COLUMNS: Final = ("record_a", "record_b", "outcome", "reason", "weight")
 
 
-def unread(store: Store) -> pl.DataFrame:
+def unread(store: Store, matcher: Matcher) -> pl.DataFrame:
     """Return ``record_id, source`` of records that are new, said something new or were read by other rules."""
     return store.frame(
         "SELECT s.subject_key AS record_id, s.namespace AS source FROM subject s "
         "LEFT JOIN source_record r ON r.record_id = s.subject_key "
         "ANTI JOIN record_tombstone t ON t.record_id = s.subject_key "
         "WHERE r.record_id IS NULL OR NOT r.is_read OR r.matcher <> ?",
-        [matcher.version()],
+        [matcher.version],
     )
 
 
@@ -40,7 +40,7 @@ def read(
     records: pl.DataFrame,
     sources: Sequence[Source],
     moment: Moment,
-    engine: str = "duckdb",
+    matcher: Matcher,
     recall: Recall | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Take in what records say now: their tokens, and the scores of their pairs.
@@ -51,7 +51,7 @@ def read(
         records: of ``unread``.
         sources: every source, the anchor first, with its size.
         moment: the run and its instant.
-        engine: what scores.
+        matcher: what reads and scores.
         recall: brings the words of buried records, which are compared like all others.
 
     Returns:
@@ -63,10 +63,10 @@ def read(
     records = records.join(unsaid, on="record_id", how="anti")  # what was decided about them stands
     content = raw.select(pl.concat_str("record_id", pl.struct(TRAIT_NAMES).struct.json_encode())).to_series()
     digests = raw.select("record_id", seals.digests(content).alias("content"))
-    changed = _note(store, records.join(digests, on="record_id", how="left"), moment)
+    changed = _note(store, records.join(digests, on="record_id", how="left"), moment, matcher)
     gone = _forget_pairs(store, changed)
     said = raw.join(changed, on="record_id", how="semi")
-    _compare(store, seals, said, changed, sources, engine, recall)
+    _compare(store, seals, said, changed, sources, matcher, recall)
     ends = pl.concat([gone["record_a"], gone["record_b"], changed["record_id"]]).unique()
     return ends.to_frame("record_id"), gone
 
@@ -77,20 +77,20 @@ def _compare(
     raw: pl.DataFrame,
     changed: pl.DataFrame,
     sources: Sequence[Source],
-    engine: str,
+    matcher: Matcher,
     recall: Recall | None,
 ) -> None:
     """Store the tokens and marks of changed records, and the scores of their pairs."""
     if not raw.height:
         return
     standard = matcher.standard(raw)
-    tokens = _tokens(seals, standard, changed)
+    tokens = _tokens(seals, standard, changed, matcher)
     near = _near(store, tokens, sources)
     store.append("block_token", tokens.select("number", "token"))
-    store.append("record_mark", matcher.marks(standard))
-    pairs = matcher.score(standard, matcher.standard(_raw(store, seals, near, recall)), sources, engine)
+    store.append("record_mark", marks(standard))
+    pairs = matcher.score(standard, matcher.standard(_raw(store, seals, near, recall)), sources)
     if pairs.height:
-        store.append("scored_pair", pairs.with_columns(pl.lit(matcher.model_hash()).alias("model_hash")))
+        store.append("scored_pair", pairs.with_columns(pl.lit(matcher.model.sha256).alias("model_hash")))
 
 
 def _raw(store: Store, seals: Seals, records: pl.DataFrame, recall: Recall | None) -> pl.DataFrame:
@@ -118,7 +118,7 @@ def _raw(store: Store, seals: Seals, records: pl.DataFrame, recall: Recall | Non
     )
 
 
-def _note(store: Store, now: pl.DataFrame, moment: Moment) -> pl.DataFrame:
+def _note(store: Store, now: pl.DataFrame, moment: Moment, matcher: Matcher) -> pl.DataFrame:
     """Write down what was read; return ``record_id, number, source`` of records that say something else than before."""
     known = store.frame(
         "SELECT r.record_id, r.number, r.content AS known, r.matcher, r.seen_at FROM source_record r SEMI JOIN seen n "
@@ -128,7 +128,7 @@ def _note(store: Store, now: pl.DataFrame, moment: Moment) -> pl.DataFrame:
     last = int(store.value("SELECT coalesce(max(number), 0) FROM source_record"))
     both = now.join(known, on="record_id", how="left").with_columns(
         pl.coalesce("number", last + pl.col("number").is_null().cum_sum()).alias("number"),
-        (pl.col("content").eq_missing(pl.col("known")) & (pl.col("matcher") == matcher.version()))
+        (pl.col("content").eq_missing(pl.col("known")) & (pl.col("matcher") == matcher.version))
         .fill_null(False)
         .alias("is_same"),
     )
@@ -141,7 +141,7 @@ def _note(store: Store, now: pl.DataFrame, moment: Moment) -> pl.DataFrame:
         "number",
         "source",
         "content",
-        pl.lit(matcher.version()).alias("matcher"),
+        pl.lit(matcher.version).alias("matcher"),
         pl.lit(True).alias("is_read"),
         pl.col("is_same").alias("is_decided"),
         pl.col("seen_at").fill_null(pl.lit(moment.at, pl.Datetime("us"))),
@@ -162,7 +162,7 @@ def _forget_pairs(store: Store, changed: pl.DataFrame) -> pl.DataFrame:
     return gone
 
 
-def _tokens(seals: Seals, standard: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
+def _tokens(seals: Seals, standard: pl.DataFrame, changed: pl.DataFrame, matcher: Matcher) -> pl.DataFrame:
     """Return ``number, token, source`` of records, a block of records at a time."""
     found = []
     for block in standard.iter_slices(_AT_ONCE):

@@ -8,9 +8,10 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from wellbridge.etl.identity import matcher
 from wellbridge.etl.identity.decide import REASONS
 from wellbridge.etl.identity.history import memberships, resolve, verify_events
+from wellbridge.etl.identity.matcher import in_words
+from wellbridge.etl.identity.model import Model
 from wellbridge.etl.identity.questions import SHOWN
 from wellbridge.etl.store import Store
 from wellbridge.schemas.errors import ConfigurationError
@@ -66,12 +67,13 @@ def find_record(store: Store, name: str) -> str:
     return str(owner or found[0])
 
 
-def explain(store: Store, one: str, other: str) -> dict[str, Any]:
+def explain(store: Store, one: str, other: str, model: Model) -> dict[str, Any]:
     """Say why two records are, or are not, one person.
 
     Args:
         store: the vault's store.
         one, other: record ids.
+        model: of the site; levels are in its words, and empty where another has scored the pair.
 
     Returns:
         ``records`` (id, source, person key), ``are_one``, ``compared`` (null where they never were: levels with
@@ -84,7 +86,7 @@ def explain(store: Store, one: str, other: str) -> dict[str, Any]:
     return {
         "records": records,
         "are_one": len(keys) == 1,
-        "compared": _compared(store, pair),
+        "compared": _compared(store, pair, model),
         "constraints": store.frame(
             "SELECT kind, since, decision_id, asserted_from, asserted_to, closed_by FROM link_constraint "
             "WHERE record_a IN (?, ?) AND record_b IN (?, ?) ORDER BY asserted_from, decision_id",
@@ -148,7 +150,7 @@ def _record(store: Store, record: str) -> dict[str, Any]:
     return found.row(0, named=True)
 
 
-def _compared(store: Store, pair: list[str]) -> dict[str, Any] | None:
+def _compared(store: Store, pair: list[str], model: Model) -> dict[str, Any] | None:
     found = store.frame(
         "SELECT tier, weight, bits, levels, margin, runner_up, outcome, reason, model_hash FROM scored_pair "
         "WHERE record_a IN (?, ?) AND record_b IN (?, ?)",
@@ -158,7 +160,9 @@ def _compared(store: Store, pair: list[str]) -> dict[str, Any] | None:
         return None
     row = found[0]
     meaning = REASONS.get(str(row["reason"]), "")
-    return {**row, "levels": matcher.in_words(str(row["levels"] or "")), "meaning": meaning}
+    is_its = row["model_hash"] == model.sha256
+    levels = in_words(str(row["levels"] or ""), model) if is_its else []
+    return {**row, "levels": levels, "meaning": meaning}
 
 
 def _events(store: Store, pair: list[str]) -> list[dict[str, Any]]:

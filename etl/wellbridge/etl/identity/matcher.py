@@ -7,69 +7,115 @@ that the model would compare share a token, whenever each of them came.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
 from wellbridge.etl.identity.blocking import KEYS, used_columns
-from wellbridge.etl.identity.decide import SCORED, Limits, Source
+from wellbridge.etl.identity.decide import SCORED, Source
 from wellbridge.etl.identity.matching import prepared, scorer
-from wellbridge.etl.identity.model import Model, shipped
+from wellbridge.etl.identity.model import Model, read_model, shipped
 from wellbridge.etl.identity.standard import STANDARD_VERSION
 from wellbridge.etl.identity.statements import statement
+from wellbridge.schemas.errors import ConfigurationError
 
 # Odds (bits) below which a pair is neither asked about nor anybody's rival; it is not kept. Sources only grow, so a
 # pair that is hopeless at their sizes today is hopeless for good.
 _HOPELESS_BITS: Final = -12.0
 
 
-@cache
-def model() -> Model:
-    """Return the model that scores."""
-    return shipped()
+@dataclass(frozen=True)
+class Matcher:
+    """How a hub matches.
+
+    Attributes:
+        model: what scores: the shipped one, or a site's own.
+        engine: where it scores, "duckdb" or "spark"; the result is the same.
+    """
+
+    model: Model = field(default_factory=shipped)
+    engine: str = "duckdb"
+
+    @property
+    def version(self) -> str:
+        """Return the name of standard and model: when it changes, every record is read anew."""
+        return f"{STANDARD_VERSION}+{self.model.sha256}"
+
+    def standard(self, raw: pl.DataFrame) -> pl.DataFrame:
+        """Return records (``record_id, source`` and traits) in the form in which they are compared."""
+        return prepared(raw, self.model)
+
+    def blocking_keys(self, records: pl.DataFrame) -> pl.DataFrame:
+        """Return ``record_id, key``: records that share a key are compared.
+
+        Args:
+            records: a frame of ``standard``.
+        """
+        from wellbridge.etl.identity.scoring import connect  # noqa: PLC0415 - a night with nothing to link needs none
+
+        rules = self.model.blocking
+        with connect() as connection:
+            connection.register(
+                "record", records.select("record_id", *used_columns(rules, records.columns)).to_arrow()
+            )
+            return connection.execute(
+                " UNION ALL ".join(_keys_sql(rule, n) for n, rule in enumerate(rules))
+            ).pl()
+
+    def score(self, new: pl.DataFrame, others: pl.DataFrame, sources: Sequence[Source]) -> pl.DataFrame:
+        """Score new records against others and among themselves.
+
+        Inside a source that holds a child once nothing is compared: there is nothing to link.
+
+        Args:
+            new, others: frames of ``standard``, no record in both.
+            sources: every source, the anchor first, with its size.
+
+        Returns:
+            ``SCORED``, every pair once.
+        """
+        score, order, found = scorer(self.engine), [one.name for one in sources], []
+        rest = pl.concat([new, others])
+        for source in sources:
+            left = new.filter(pl.col("source") == source.name)
+            if not left.height:
+                continue
+            right = rest.filter(pl.col("source") != source.name) if source.is_unique else rest
+            if right.height:
+                found.append(score(left, right, self.model, order, least_size=1))
+            # What was new in this source has been compared with all: only its pairs with what comes after remain.
+            rest = rest.join(left, on="record_id", how="anti")
+        if not found:
+            return pl.DataFrame(schema=SCORED)
+        pairs = _with_hope(pl.concat(found), sources)
+        return _with_bare_names(pairs, pl.concat([new, others]), sources[0].name)
 
 
-def version() -> str:
-    """Return the name of standard and model: when it changes, every record is read anew."""
-    return f"{STANDARD_VERSION}+{model_hash()}"
+def matcher_of(model: Path | None, engine: str) -> Matcher:
+    """Return how a site's hub matches.
 
+    Args:
+        model: the file of the site's own model; None for the one that is shipped.
+        engine: "duckdb" or "spark".
 
-def model_hash() -> str:
-    """Return the hash of the model that scores."""
-    return model().sha256
-
-
-def limits() -> Limits:
-    """Return the limits of the model."""
-    return model().limits
-
-
-def standard(raw: pl.DataFrame) -> pl.DataFrame:
-    """Return records (``record_id, source`` and traits) in the form in which they are compared."""
-    return prepared(raw, model())
+    Raises:
+        ConfigurationError: WB-E-102, the model cannot be read, or is not as it was signed; WB-E-106, nobody answers
+            for it.
+    """
+    found = shipped() if model is None else read_model(model)
+    if model is not None and not found.about.get("reviewer"):
+        raise ConfigurationError(
+            "WB-E-106", "Nobody answers for the site's model.", f"file {model.name} · reviewer"
+        )
+    return Matcher(found, engine)
 
 
 def marks(records: pl.DataFrame) -> pl.DataFrame:
     """Return ``record_id, double_surname`` of records of ``standard`` that have a surname."""
     double = records.select("record_id", (pl.col("last_names").list.len() > 1).alias("double_surname"))
     return double.drop_nulls()
-
-
-def blocking_keys(records: pl.DataFrame) -> pl.DataFrame:
-    """Return ``record_id, key``: records that share a key are compared.
-
-    Args:
-        records: a frame of ``standard``.
-    """
-    from wellbridge.etl.identity.scoring import connect  # noqa: PLC0415 - a night with nothing to link needs none
-
-    rules = model().blocking
-    with connect() as connection:
-        connection.register(
-            "record", records.select("record_id", *used_columns(rules, records.columns)).to_arrow()
-        )
-        return connection.execute(" UNION ALL ".join(_keys_sql(rule, n) for n, rule in enumerate(rules))).pl()
 
 
 def _keys_sql(rule: Sequence[str], number: int) -> str:
@@ -85,38 +131,6 @@ def _keys_sql(rule: Sequence[str], number: int) -> str:
         "WHERE $whole",
         **parts,
     )
-
-
-def score(
-    new: pl.DataFrame, others: pl.DataFrame, sources: Sequence[Source], engine: str = "duckdb"
-) -> pl.DataFrame:
-    """Score new records against others and among themselves.
-
-    Inside a source that holds a child once nothing is compared: there is nothing to link.
-
-    Args:
-        new, others: frames of ``standard``, no record in both.
-        sources: every source, the anchor first, with its size.
-        engine: "duckdb" or "spark".
-
-    Returns:
-        ``SCORED``, every pair once.
-    """
-    scored = scorer(engine)
-    order, found = [one.name for one in sources], []
-    rest = pl.concat([new, others])
-    for source in sources:
-        left = new.filter(pl.col("source") == source.name)
-        if not left.height:
-            continue
-        right = rest.filter(pl.col("source") != source.name) if source.is_unique else rest
-        if right.height:
-            found.append(scored(left, right, model(), order, least_size=1))
-        # What was new in this source has been compared with all: of its pairs only those with what comes after remain.
-        rest = rest.join(left, on="record_id", how="anti")
-    if not found:
-        return pl.DataFrame(schema=SCORED)
-    return _with_bare_names(_with_hope(pl.concat(found), sources), pl.concat([new, others]), sources[0].name)
 
 
 def _with_bare_names(pairs: pl.DataFrame, records: pl.DataFrame, anchor: str) -> pl.DataFrame:
@@ -154,10 +168,10 @@ def _with_hope(pairs: pl.DataFrame, sources: Sequence[Source]) -> pl.DataFrame:
     return pairs.filter((pl.col("tier") == "rule") | (pl.col("weight") - prior >= _HOPELESS_BITS))
 
 
-def in_words(levels: str) -> list[dict[str, Any]]:
-    """Return ``comparison, level, bits`` of a pair's digits."""
+def in_words(levels: str, model: Model) -> list[dict[str, Any]]:
+    """Return ``comparison, level, bits`` of a pair's digits, as the model that scored it means them."""
     words = []
-    for digit, one in zip(levels, model().compared, strict=False):
+    for digit, one in zip(levels, model.compared, strict=False):
         place = int(digit) - 1
         words.append(
             {

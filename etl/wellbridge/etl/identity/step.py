@@ -16,11 +16,11 @@ from typing import Final
 import polars as pl
 
 from wellbridge.etl.failpoint import reach
-from wellbridge.etl.identity import matcher
 from wellbridge.etl.identity.candidates import ANCHOR, PAIR_COLUMNS, read, unread
 from wellbridge.etl.identity.decide import DECIDED, SCORED, Source, decide
 from wellbridge.etl.identity.history import Moment, commit
 from wellbridge.etl.identity.hub import now
+from wellbridge.etl.identity.matcher import Matcher
 from wellbridge.etl.identity.persons import Evidence, wanted_memberships
 from wellbridge.etl.store import Store
 from wellbridge.etl.vault import Vault, random_keys
@@ -35,29 +35,29 @@ _LARGE: Final = 2_000  # new records in one night for which a quadratic plan wou
 MOVED: Final = {"subject_key": pl.String, "person_key": pl.String}
 
 
-def link(vault: Vault, run_id: str = "", engine: str = "duckdb") -> pl.DataFrame:
+def link(vault: Vault, run_id: str = "", matcher: Matcher | None = None) -> pl.DataFrame:
     """Decide again what changed; store and return ``subject_key, person_key`` of the subjects that moved.
 
     Args:
         vault: the vault, in a transaction.
         run_id: the night's id, kept with every decision and event.
-        engine: what scores, "duckdb" or "spark"; the result is the same.
+        matcher: what reads and scores; default: the shipped model on DuckDB.
     """
-    store, moment = vault.store, Moment(run_id, now())
-    new = unread(store)
+    store, moment, matcher = vault.store, Moment(run_id, now()), matcher or Matcher()
+    new = unread(store, matcher)
     sources = _sources(store)
-    config = _config(sources)
+    config = _config(matcher, sources)
     is_other = config != store.value("SELECT config_hash FROM identity_run ORDER BY ended_at DESC LIMIT 1")
     seeds, gone = pl.DataFrame(schema={"record_id": pl.String}), None
     if new.height:
-        if new.height >= _LARGE and engine == "duckdb":
+        if new.height >= _LARGE and matcher.engine == "duckdb":
             _check_engine(store)
-        seeds, gone = read(store, vault.seals, new, sources, moment, engine, vault.recall)
+        seeds, gone = read(store, vault.seals, new, sources, moment, matcher, vault.recall)
         reach("identity.scored")
     touched = _touched(store, seeds, is_all=is_other)
     if not touched.height:
         return pl.DataFrame(schema=MOVED)
-    decided, log = _decide(store, touched, sources, gone, moment)
+    decided, log = _decide(store, touched, sources, gone, moment, matcher)
     evidence = Evidence(decided, log, _causes(store, touched))
     moved = commit(store, wanted_memberships(store, touched, evidence, ANCHOR), moment)
     reach("identity.committed")
@@ -67,7 +67,7 @@ def link(vault: Vault, run_id: str = "", engine: str = "duckdb") -> pl.DataFrame
     )
     moves = _subjects_moved(store, touched)
     vault.set_persons(moves)
-    _note_run(store, moment, config, new, decided, moved)
+    _note_run(store, moment, matcher, config, new, decided, moved)
     return moves
 
 
@@ -96,8 +96,8 @@ def _sources(store: Store) -> list[Source]:
     ]
 
 
-def _config(sources: list[Source]) -> str:
-    stated = [matcher.version(), *([one.name, one.size, one.is_unique] for one in sources)]
+def _config(matcher: Matcher, sources: list[Source]) -> str:
+    stated = [matcher.version, *([one.name, one.size, one.is_unique] for one in sources)]
     return hashlib.sha256(json.dumps(stated).encode()).hexdigest()
 
 
@@ -120,7 +120,12 @@ def _touched(store: Store, seeds: pl.DataFrame, *, is_all: bool) -> pl.DataFrame
 
 
 def _decide(
-    store: Store, touched: pl.DataFrame, sources: list[Source], gone: pl.DataFrame | None, moment: Moment
+    store: Store,
+    touched: pl.DataFrame,
+    sources: list[Source],
+    gone: pl.DataFrame | None,
+    moment: Moment,
+    matcher: Matcher,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Decide the touched pairs; return them, and the decisions that are new (``decision_id``, the pair, outcome)."""
     stored = store.frame(
@@ -134,7 +139,7 @@ def _decide(
     )
     decided = pl.DataFrame(schema=DECIDED)
     if stored.height or said.height:
-        decided = decide(stored.select(list(SCORED)), said, sources, matcher.limits())
+        decided = decide(stored.select(list(SCORED)), said, sources, matcher.model.limits)
     scored = decided.filter(pl.col("tier") != "person").join(
         stored.select("record_a", "record_b", "model_hash"), on=["record_a", "record_b"], how="left"
     )
@@ -202,7 +207,13 @@ def _subjects_moved(store: Store, touched: pl.DataFrame) -> pl.DataFrame:
 
 
 def _note_run(
-    store: Store, moment: Moment, config: str, new: pl.DataFrame, decided: pl.DataFrame, moved: pl.DataFrame
+    store: Store,
+    moment: Moment,
+    matcher: Matcher,
+    config: str,
+    new: pl.DataFrame,
+    decided: pl.DataFrame,
+    moved: pl.DataFrame,
 ) -> None:
     outcomes = dict(decided.group_by("outcome").len().sort("outcome").iter_rows())
     metrics = {"read": new.height, "decided": outcomes, "moved": moved.height}
@@ -212,7 +223,7 @@ def _note_run(
         "ended_at": moment.at,
         "inputs_hash": hashlib.sha256(repr(inputs).encode()).hexdigest(),
         "config_hash": config,
-        "model_hash": matcher.model_hash(),
+        "model_hash": matcher.model.sha256,
         "code_version": importlib.metadata.version("wellbridge"),
         "engine_versions": _engines(),
         "metrics": json.dumps(metrics),

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from wellbridge.etl.identity import matcher
 from wellbridge.etl.identity.candidates import ANCHOR
 from wellbridge.etl.identity.evaluate import CONFIDENCE, drift, recall_by_group, shares_of, wilson
+from wellbridge.etl.identity.model import Model
 from wellbridge.etl.store import Store
 
 _LEAST_LINKS: Final = 100  # of a source; shares of fewer move by chance
@@ -47,12 +47,13 @@ _LEVELS: Final = """
     WHERE source_a = $anchor AND source_b <> $anchor AND outcome = 'link' AND levels IS NOT NULL GROUP BY ALL"""
 
 
-def watch(store: Store, run_id: str, about: pl.DataFrame) -> dict[str, Any] | None:
+def watch(store: Store, run_id: str, about: pl.DataFrame, model: Model) -> dict[str, Any] | None:
     """Say how the links of the hub stand, and keep it with the run; None where the run decided nothing.
 
     Args:
         store: the vault's store, in the night's transaction, after its last step of linking.
         run_id: the night's id.
+        model: that scored it.
         about: ``person_key`` and one column for each group that is known of the roster's children.
 
     Returns:
@@ -63,7 +64,7 @@ def watch(store: Store, run_id: str, about: pl.DataFrame) -> dict[str, Any] | No
     if not store.value("SELECT count(*) FROM identity_run WHERE run_id = ?", [run_id]):
         return None
     pairs = _asked(store, _PAIRS).join(about, on="person_key", how="left")
-    shares = _level_shares(store)
+    shares = _level_shares(store, model)
     found = {
         "sources": _asked(store, _SOURCES, close=_CLOSE_BITS).to_dicts(),
         "groups": _groups(pairs, [DOUBLE_SURNAME, *(name for name in about.columns if name != "person_key")]),
@@ -101,11 +102,11 @@ def _asked(store: Store, sql: str, **values: float) -> pl.DataFrame:
     return store.frame(sql)
 
 
-def _level_shares(store: Store) -> dict[str, dict[str, list[float]]]:
+def _level_shares(store: Store, model: Model) -> dict[str, dict[str, list[float]]]:
     """Return, by source and comparison, how often each level holds among links; of sources that are not small."""
     counted = _asked(store, _LEVELS)
     return {
-        str(source): shares_of(of_one, matcher.model())
+        str(source): shares_of(of_one, model)
         for (source,), of_one in sorted(counted.group_by("source"), key=lambda item: str(item[0]))
         if of_one["len"].sum() >= _LEAST_LINKS
     }

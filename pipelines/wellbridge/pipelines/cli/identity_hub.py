@@ -157,9 +157,12 @@ def as_of_command(
 def explain_command(one: str, other: str, project: Path, as_json: bool) -> Exit:
     """Show why two records are, or are not, one person: never what they say."""
     from wellbridge.etl.identity.explain import explain, find_record
+    from wellbridge.etl.identity.matcher import matcher_of
 
-    with _hub(load_site(project)) as store:
-        found = explain(store, find_record(store, one), find_record(store, other))
+    site = load_site(project)
+    model = matcher_of(site.model, site.engine).model
+    with _hub(site) as store:
+        found = explain(store, find_record(store, one), find_record(store, other), model)
     if as_json:
         show_json(document(Exit.DONE, **found))
     else:
@@ -306,7 +309,9 @@ def _explained(found: dict[str, Any]) -> str:
     if compared is None:
         lines += ["", "The two were never compared: they share too little to be candidates."]
     else:
-        lines += ["", table(compared["levels"], ["comparison", "level", "bits"]), ""]
+        other = "Another model than the site's scored the pair; the next night scores it anew."
+        levels = compared["levels"]
+        lines += ["", table(levels, ["comparison", "level", "bits"]) if levels else other, ""]
         lines += [f"weight {_bits(compared['weight'])}, with the prior {_bits(compared['bits'])}"]
         rival = compared["runner_up"]
         lines += [f"margin {_bits(compared['margin'])} to {rival[:_SHOWN]}" if rival else "no rival"]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=FILE, required=True, metavar="FILE", help="The model to write.")
 @click.option("--name", default="children", show_default=True, help="What to call it.")
 @click.option("--version", type=int, default=1, show_default=True, help="Goes up with every change.")
-@click.option("--reviewer", default="nobody yet", show_default=True, help="Who answers for it.")
+@click.option("--reviewer", default="", help="Who answers for it; a site links by no model without.")
 @click.option("--about", default="", metavar="TEXT", help="Which children the files are of.")
 @click.option(
     "--seed", type=int, default=1, show_default=True, help="Of the random pairs that are looked at."

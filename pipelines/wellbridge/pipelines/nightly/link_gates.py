@@ -35,7 +35,7 @@ def check_links(night: Night, *, is_by_person: bool) -> dict[str, Any] | None:
         PrivacyError: WB-E-105, a gate fails and the site's policy is to block.
     """
     about = night.warehouse.frame(_ABOUT, [night.as_of()]).unique("person_key", keep="first")
-    found = watch(night.vault.store, night.run_id, about)
+    found = watch(night.vault.store, night.run_id, about, night.matcher.model)
     if found is None:
         return None
     checked = gates(found, max_gap=night.site.max_gap, max_drift=night.site.max_drift)

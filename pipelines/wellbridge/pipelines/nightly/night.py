@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import Any, Final
 
 import polars as pl
 
+from wellbridge.etl.identity.matcher import Matcher, matcher_of
 from wellbridge.etl.landing import Landing
 from wellbridge.etl.loading import Claim, insert
 from wellbridge.etl.reading import HELD_SCHEMA, Delivery
@@ -63,6 +65,11 @@ class Night:
     waiting: list[Waiting] = field(default_factory=list)
     standing: pl.DataFrame = field(default_factory=pl.DataFrame)
     rules: Book = field(default_factory=builtin)
+
+    @cached_property
+    def matcher(self) -> Matcher:
+        """Return how the site's hub matches."""
+        return matcher_of(self.site.model, self.site.engine)
 
     def load_batches(self) -> None:
         """Read what deliveries the warehouse knows."""

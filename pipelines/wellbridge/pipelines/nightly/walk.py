@@ -108,7 +108,7 @@ def _walk(night: Night, arrived: list[Arrival], wanted: Wanted) -> bool:
         night.tally.include(batch.tally)
     if wanted.change is not None:
         write_event(night.warehouse, *_changed(night, wanted.change))
-    relink(night.warehouse, PERSON_TABLES, link(night.vault, night.run_id, night.site.engine))
+    relink(night.warehouse, PERSON_TABLES, link(night.vault, night.run_id, night.matcher))
     night.standing = _standing(night)
     linked = _linked_persons(night)
     for batch in batches:
@@ -140,7 +140,7 @@ def _mend(night: Night, wanted: Wanted) -> None:
     is_tried = wanted.rows is not None and retry_rows(night, wanted.rows) > 0
     while (rows := found_parents(night)).height and retry_rows(night, rows):
         is_tried = True  # a row that found its place may be the one that others wait for
-    relink(night.warehouse, PERSON_TABLES, link(night.vault, night.run_id, night.site.engine))
+    relink(night.warehouse, PERSON_TABLES, link(night.vault, night.run_id, night.matcher))
     if is_tried:
         applied, night.standing = night.standing, _standing(night)
         follow_consents(night, applied, all_placed=True)

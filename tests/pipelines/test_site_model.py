@@ -1,0 +1,133 @@
+"""A site's own model: from what its reviewers decided to the nights that link by it, through the public door."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from pipelines.answer import Answer
+from wellbridge.etl.identity.hub import By, decide_by_hand
+from wellbridge.etl.identity.step import link
+from wellbridge.etl.lock import run_lock
+from wellbridge.etl.store import open_store
+from wellbridge.etl.vault import VAULT, Vault
+from wellbridge.pipelines.cli.group import cli
+from wellbridge.pipelines.nightly.stores import open_stores, seals_of, write_event
+from wellbridge.pipelines.site import Site, init_site
+from wellbridge.pipelines.synth.pairs import write_pairs
+
+SEED = (
+    datetime.now(UTC).date().toordinal()
+)  # other children every day; printed, so that a failure can be repeated
+CHILDREN, DECIDED = 400, 120
+
+
+def identity(*arguments: object) -> Answer:
+    done = CliRunner().invoke(cli, ["identity", *map(str, arguments), "--json"])
+    return Answer(done.exit_code, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The two files that the sources sent."""
+    folder = tmp_path_factory.mktemp("files")
+    write_pairs(folder, children=CHILDREN, seed=SEED)
+    return folder
+
+
+@pytest.fixture
+def site(tmp_path: Path, files: Path) -> Site:
+    """A site whose hub holds both files, and of whose links a reviewer confirmed some."""
+    print("seed", SEED)
+    site = init_site(tmp_path / "site")
+    with run_lock(site.lock), open_stores(site, "first") as (warehouse, store):
+        write_event(warehouse, "test", "test", "")
+        vault = Vault(store, seals_of(site))
+        for side, feed, name in (("left", "oneroster", "student"), ("right", "clinic", "patient")):
+            file = pl.read_parquet(files / f"{side}.parquet")
+            keys = vault.namespace(feed, name).keys(file["unique_id"], defines=True)
+            traits = file.select(
+                "unique_id", "first_name", "sex", "address", "phone", last_name="surname", birth_date="dob",
+                zip_code="zip", version=pl.lit("1"),
+            )  # fmt: skip
+            keyed = traits.join(keys.select(unique_id="source_id", subject_key="key"), on="unique_id")
+            vault.set_traits(keyed.drop("unique_id"))
+        link(vault, "first")
+        sure = store.frame("SELECT record_a, record_b FROM scored_pair WHERE outcome = 'link' ORDER BY ALL")
+        assert sure.height > DECIDED
+        decide_by_hand(store, sure.head(DECIDED).rows(), "link", By("ana", "seen", "first"))
+        link(vault, "first")
+    return site
+
+
+def trained(site: Site, files: Path, out: Path, *more: str) -> str:
+    """Train from what was decided; return the hash of the model."""
+    labels = site.root.parent / "labels.csv"
+    written = identity("review", "labels", labels, "--project", site.root)
+    assert written.document["labels"] == DECIDED
+    sides = ("--left", files / "left.parquet", "--right", files / "right.parquet")
+    answer = identity("train", *sides, "--labels", labels, "--out", out, *more)
+    assert answer.exit == 0, answer.stdout
+    assert answer.document["method"] == f"{DECIDED} labelled pairs of one child"
+    return str(answer.document["sha256"])
+
+
+def use(site: Site, model: str) -> None:
+    settings = site.root / "wellbridge.toml"
+    text = settings.read_text(encoding="utf-8")
+    head, _, rest = text.partition("[identity]\n")
+    settings.write_text(f'{head}[identity]\nmodel = "{model}"\n{rest}', encoding="utf-8")
+
+
+def decided_by(site: Site) -> tuple[set[str], set[str], list[tuple[str, str]]]:
+    """Return the model of the last run, those of the stored pairs, and two linked records."""
+    with open_store(site.vault, VAULT, read_only=True) as store:
+        last = "SELECT model_hash FROM identity_run ORDER BY ended_at DESC LIMIT 1"
+        return (
+            set(store.frame(last)["model_hash"]),
+            set(store.frame("SELECT DISTINCT model_hash FROM scored_pair")["model_hash"]),
+            store.frame(
+                "SELECT record_a, record_b FROM scored_pair WHERE outcome = 'link' AND tier = 'model' ORDER BY ALL"
+            ).rows(),
+        )
+
+
+def test_what_reviewers_decided_trains_the_model_by_which_the_next_night_links(
+    site: Site, files: Path
+) -> None:
+    shipped = decided_by(site)[0]
+    model = trained(site, files, site.root / "ours.json", "--reviewer", "Ana Ruiz")
+    use(site, "ours.json")
+    one, other = decided_by(site)[2][0]
+    told = identity("explain", one, other, "--project", site.root).document["compared"]
+    assert told["levels"] == []  # the shipped model scored it, and its words are not this model's
+    changed = identity("merge", one, other, "--reason", "seen", "--project", site.root)
+    assert changed.exit == 0, changed.stdout + changed.stderr
+    last, of_pairs, links = decided_by(site)
+    assert last == of_pairs == {model}
+    assert model not in shipped
+    assert len(links) > 10
+    told = identity("explain", one, other, "--project", site.root).document["compared"]
+    assert told["model_hash"] == model
+    assert sum(level["bits"] for level in told["levels"]) == pytest.approx(told["weight"], abs=1e-3)
+
+
+def test_a_model_that_nobody_answers_for_or_that_was_changed_links_nothing(site: Site, files: Path) -> None:
+    trained(site, files, site.root / "ours.json")
+    use(site, "ours.json")
+    one, other = decided_by(site)[2][0]
+    refused = identity("merge", one, other, "--reason", "seen", "--project", site.root)
+    assert (refused.exit, refused.error["code"]) == (10, "WB-E-106")
+    changed = json.loads((site.root / "ours.json").read_text()) | {"about": {"reviewer": "Ana Ruiz"}}
+    (site.root / "ours.json").write_text(json.dumps(changed))
+    refused = identity("merge", one, other, "--reason", "seen", "--project", site.root)
+    assert (refused.exit, refused.error["code"]) == (10, "WB-E-102")
+    (site.root / "ours.json").unlink()
+    refused = identity("merge", one, other, "--reason", "seen", "--project", site.root)
+    assert (refused.exit, refused.error["code"]) == (10, "WB-E-011")
+    assert decided_by(site)[0] == decided_by(site)[1]
