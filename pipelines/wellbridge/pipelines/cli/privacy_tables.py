@@ -32,7 +32,9 @@ _SETTINGS: Final = ("count", "by", "min_cell", "need")
               help="Hide zeros too, this share beside the small cells, so that a blank may be one for any reader.")
 @click.option("--seed", type=click.IntRange(0), help="Draw the zeros again as with this seed; keep it secret.")
 @click.option("--structural", type=_FILE, metavar="FILE",
-              help="Combinations that there are not, by members of dimensions; with --hide-zeros these zeros stay.")
+              help="Combinations that there are not, by members of dimensions: zeros that stay.")
+@click.option("--full", multiple=True, metavar="COLUMN",
+              help="A dimension in which no group may be seen to be all of one member: its zeros are hidden too.")
 @click.option("--effort", type=click.Choice(["exact", "quick"]), help="Look for the optimum, or for a good pattern.")
 @click.option("--policy", type=_FILE, help="Take these settings from a file: by, count, min_cell, need.")
 @click.option("--out", type=_FILE, required=True, help="The folder of the release: the table and its certificate.")
@@ -47,8 +49,8 @@ _SETTINGS: Final = ("count", "by", "min_cell", "need")
 @command
 @or_amounts
 def protect_command(
-    file: Path, zeros_known: bool, hide_zeros: float, seed: int | None, structural: Path | None, effort: str | None,
-    policy: Path | None, out: Path, after: tuple[Path, ...],
+    file: Path, zeros_known: bool, hide_zeros: float, seed: int | None, structural: Path | None,
+    full: tuple[str, ...], effort: str | None, policy: Path | None, out: Path, after: tuple[Path, ...],
     cohort: Path | None, sealed: Path | None, key: Path | None, sign: Path | None, as_json: bool, **given: Any,
 ) -> Exit:
     """Hide the small cells of a table of counts, and the fewest others that would give them away.
@@ -75,10 +77,11 @@ def protect_command(
 
     if (sealed is None) != (key is None):
         raise ConfigurationError("WB-E-011", "An auditor's certificate needs a file and a key.", "--sealed, --seal-key")
-    if (zeros_known and hide_zeros) or ((structural, seed) != (None, None) and not hide_zeros):
+    hides = bool(hide_zeros or full)
+    if (zeros_known and hides) or (structural is not None and not hides) or (seed is not None and not hide_zeros):
         raise ConfigurationError(
             "WB-E-011", "Zeros are known or may be hidden, not both; structural ones and a seed go with hidden ones.",
-            "--zeros-known, --hide-zeros, --structural, --seed",
+            "--zeros-known, --hide-zeros, --full, --structural, --seed",
         )
     wanted = _settings(given, policy)
     check_places(out, sealed, key)
@@ -92,6 +95,7 @@ def protect_command(
         need=Need(wanted["need"] or "strong"),
         effort={"exact": EXACT, "quick": QUICK, None: None}[effort], blank_least=1 if zeros_known else 0,
         hide_zeros=hide_zeros, seed=seed, structural=None if structural is None else read_records(structural).frame,
+        full=full,
     )
     earlier = [read_release(folder) for folder in after]
     found = protect_after(alone, earlier, name=out.name, cohort=whom) if earlier else alone

@@ -20,7 +20,7 @@ from wellbridge.privacy.tables.margins import ALL, Grid, crossed, grid
 from wellbridge.privacy.tables.moves import Suppression, Task, unproved
 from wellbridge.privacy.tables.sums import UNBOUNDED, Bools, Ints, Sums
 from wellbridge.privacy.tables.suppress import QUICK, Effort, suppress
-from wellbridge.privacy.tables.zeros import drawn_zeros, structural_zeros
+from wellbridge.privacy.tables.zeros import drawn_zeros, structural_zeros, zeros_of_full
 from wellbridge.schemas.errors import ConfigurationError, PrivacyError
 
 # PTAC, FAQ Disclosure Avoidance (2012): many take three as the absolute minimum.
@@ -116,7 +116,7 @@ def read_table(
 def protect(
     table: pl.DataFrame, *, by: Sequence[Dimension], count: str, min_cell: int = 10, need: Need = Need.STRONG,
     effort: Effort | None = None, blank_least: int = 0, hide_zeros: float = 0.0, seed: int | None = None,
-    structural: pl.DataFrame | None = None,
+    structural: pl.DataFrame | None = None, full: Sequence[str] = (),
 ) -> ProtectedTable:
     """Hide the small cells of a table, and the fewest others without which they could be worked out.
 
@@ -132,38 +132,40 @@ def protect(
         hide_zeros: share of zeros among what is hidden from the start, below 1 (``zeros``).
         seed: of their draw, a secret; without one the operating system draws.
         structural: combinations that there are not, whose zeros stay (``zeros``).
+        full: dimensions, by their finest column, in which no group may be seen to be all of one member (``zeros``).
 
     Raises:
-        PrivacyError: WB-E-042 when small cells cannot be protected or nothing but the total could be shown, naming
-            the dimension to drop; WB-E-044 when ``min_cell`` is below 3; WB-E-046 when a count is negative, not
-            whole, missing or beyond any number of persons, or margins do not add.
+        PrivacyError: WB-E-042 when small cells or full groups cannot be protected or nothing but the total could be
+            shown, naming the dimension to drop; WB-E-044 when ``min_cell`` is below 3; WB-E-046 when a count is
+            negative, not whole, missing or beyond any number of persons, or margins do not add.
     """
     if min_cell < LEAST_MIN_CELL:
         raise PrivacyError("WB-E-044", f"The minimum cell is below {LEAST_MIN_CELL}.", "setting min_cell")
     min_cell = min(min_cell, _MOST + 1)
-    full = _full_cross(table, by, count)
+    cross = _full_cross(table, by, count)
     names, hierarchies = named(by)
-    found = grid(full, dimensions=names, count=count, hierarchies=hierarchies)
+    found = grid(cross, dimensions=names, count=count, hierarchies=hierarchies)
     sums = Sums()
     found.add_relations(sums, sums.add_cells(found.counts).reshape(found.counts.shape))
     task = _task(sums, min_cell, need, blank_least)
-    if hide_zeros:
-        stays = np.zeros_like(task.hidden) if structural is None else structural_zeros(found, structural)
-        drawn = drawn_zeros(found, task.hidden, stays, hide_zeros, seed)
-        task, effort = _with_zeros(task, drawn, needs(sums.values, min_cell, need)[0]), effort or QUICK
+    stays = np.zeros_like(task.hidden) if structural is None else structural_zeros(found, structural)
+    of_full = zeros_of_full(found, full) & ~stays
+    if hide_zeros or of_full.any():
+        drawn = drawn_zeros(found, task.hidden, stays | of_full, hide_zeros, seed)
+        task, effort = _with_zeros(task, drawn | of_full, needs(sums.values, min_cell, need)[0]), effort or QUICK
     pattern = suppress(task, effort)
-    zeros = task.values == 0
+    zeros = (task.values == 0) & ~of_full
     while zeros[pattern.failed].any():  # a zero that nothing can take for more than that is shown again
         keep = np.isin(np.arange(len(zeros)), pattern.failed[zeros[pattern.failed]], invert=True)
-        task = _with_zeros(task, task.hidden & zeros & keep, task.up)
+        task = _with_zeros(task, task.hidden & (task.values == 0) & keep, task.up)
         pattern = suppress(task, effort)
-    if hide_zeros:
+    if hide_zeros or of_full.any():
         pattern = replace(pattern, is_optimal=False)
     bare = np.union1d(pattern.failed, unproved(task, pattern))
     worst = found.worst_dimension(task.hidden.reshape(found.counts.shape))
     if len(bare):
         raise PrivacyError(
-            "WB-E-042", f"{len(bare)} of {int(task.hidden.sum())} small cells cannot be protected.",
+            "WB-E-042", f"{len(bare)} of {int(task.hidden.sum())} small or telling cells cannot be protected.",
             f"drop dimension {worst}",
         )
     inner = (found.open_axes().ravel() > 0) & (task.values > 0)
@@ -171,10 +173,10 @@ def protect(
         raise PrivacyError(
             "WB-E-042", "Nothing but the total could be shown.", f"drop dimension {worst}"
         )
-    ordered = full[np.argsort(found.place)]
+    ordered = cross[np.argsort(found.place)]
     hidden = pl.Series(pattern.hidden)
     shown = ordered.with_columns(pl.when(hidden).then(None).otherwise(pl.col(count)).cast(pl.Int64).alias(count))
-    return ProtectedTable(shown, found, task, pattern, count, min_cell, need, blank_least, bool(hide_zeros))
+    return ProtectedTable(shown, found, task, pattern, count, min_cell, need, blank_least, bool(hide_zeros or full))
 
 
 def as_published(

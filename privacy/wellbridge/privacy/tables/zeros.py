@@ -10,6 +10,8 @@ zero; both stay.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -69,6 +71,37 @@ def drawn_zeros(table: Grid, small: Bools, stays: Bools, share: float, seed: int
     drawn: Bools = np.zeros(could.size, dtype=np.bool_)
     drawn[np.random.default_rng(seed).permutation(found)[:wanted]] = True
     return drawn
+
+
+def zeros_of_full(table: Grid, dimensions: Sequence[str]) -> Bools:
+    """Return the zeros of groups that are all of one member, in the order of the grid.
+
+    Who knows that somebody is in such a group knows the member of each. As soon as one of these zeros is open, so is
+    the one full cell, since nobody else of the group could be there. Members that nobody in the whole table has are
+    told by no group, and their zeros stay. Groups are looked at on every level, margins too.
+
+    Args:
+        table: the table.
+        dimensions: finest columns of the dimensions whose members say something about a person.
+
+    Raises:
+        ConfigurationError: WB-E-015 when a column is no dimension's finest.
+
+    Source: 34 CFR 99.31(b)(1) and PTAC, FAQ Disclosure Avoidance (2012): a share of 0 or 100 % tells of everyone.
+    """
+    found = np.zeros(table.counts.shape, dtype=np.bool_)
+    numbers = {axis.columns[0]: number for number, axis in enumerate(table.axes)}
+    if set(dimensions) - set(numbers):
+        raise ConfigurationError("WB-E-015", "Full groups are named by a column that is no dimension's finest.")
+    for number in (numbers[name] for name in dimensions):
+        axis = table.axes[number]
+        leaves = np.flatnonzero(~np.isin(np.arange(axis.nodes.height), axis.parent))
+        total = np.take(table.counts, [axis.total], axis=number)
+        is_full = (total > 0) & (np.take(table.counts, leaves, axis=number) == total).any(axis=number, keepdims=True)
+        whole = tuple(slice(None) if other == number else one.total for other, one in enumerate(table.axes))
+        is_met = np.expand_dims(table.counts[whole] > 0, [n for n in range(found.ndim) if n != number])
+        found |= is_full & is_met & (table.counts == 0)
+    return found.ravel()
 
 
 def _numbers(axis: Axis, members: pl.Series) -> Ints:
