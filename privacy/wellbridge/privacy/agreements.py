@@ -104,11 +104,6 @@ class Agreement:
         return hashlib.sha256(facts.encode()).hexdigest()
 
 
-def load_agreements(folder: Path) -> dict[str, Agreement]:
-    """Read every agreement of a folder, by id; an empty or missing folder has none."""
-    return {path.stem: load_agreement(path) for path in sorted(folder.glob("*.toml"))}
-
-
 def load_agreement(path: Path) -> Agreement:
     """Read one agreement.
 

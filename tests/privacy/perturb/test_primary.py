@@ -18,7 +18,6 @@ from wellbridge.privacy.tables.primary import (
     contributions,
     magnitude_task,
     sensitive_cells,
-    sensitive_shares,
 )
 from wellbridge.privacy.tables.protection import Dimension
 from wellbridge.privacy.tables.sums import Sums
@@ -76,14 +75,6 @@ def test_reasons_and_intervals_of_small_examples() -> None:
     # nine: a tenth of 450; dominance: 920 / 0.9 = 1022.3 of 1020; zero: one; one: max(100 / 0.9 − 100, 10); two: 13.4
     assert found.up.tolist() == [0, 45, 3, 1, 12, 14]
     assert found.down.tolist() == [0, 45, 3, 0, 12, 14]
-
-
-def test_a_share_of_nobody_or_everybody_is_disclosive() -> None:
-    found = sensitive_shares(np.array([0, 30, 3, 27, 15, 0]), np.array([30, 30, 30, 30, 30, 0]), min_cell=10)
-    assert found.cells.tolist() == [True, True, True, True, False, False]
-    assert found.zero.tolist() == [True, True, False, False, False, False]
-    assert found.up.tolist() == [10, 1, 7, 1, 0, 0]
-    assert found.down.tolist() == [0, 10, 3, 7, 0, 0]
 
 
 def test_prior_knowledge_makes_the_ratio_stricter() -> None:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from wellbridge.privacy.codes import MemoryCrosswalk
 from wellbridge.privacy.records.transforms import (
-    KeyedShifts,
     MemoryShifts,
     code_column,
     microaggregate,
@@ -33,9 +32,8 @@ def test_a_code_stands_for_the_same_identifier_in_one_scope_and_in_no_other() ->
     assert set(one[:3]).isdisjoint(other[:3])
 
 
-@pytest.mark.parametrize("shifts", [MemoryShifts(100), KeyedShifts(b"k" * 32, 100)], ids=["drawn", "keyed"])
-def test_the_time_between_a_persons_dates_stays(shifts: MemoryShifts | KeyedShifts) -> None:
-    moved = shift_dates(VISITS, ["seen", "left"], per_person="who", shifts=shifts, scope="x")
+def test_the_time_between_a_persons_dates_stays() -> None:
+    moved = shift_dates(VISITS, ["seen", "left"], per_person="who", shifts=MemoryShifts(100), scope="x")
     seen = moved["seen"].to_list()
     assert (seen[1] - seen[0]).days == 31
     assert (moved["left"][0] - seen[0]).days == 4
@@ -46,16 +44,11 @@ def test_the_time_between_a_persons_dates_stays(shifts: MemoryShifts | KeyedShif
 
 def test_a_persons_shift_is_kept_within_a_scope_and_differs_between_scopes() -> None:
     people = pl.Series("who", [f"p{n}" for n in range(200)])
-    for shifts in (MemoryShifts(), KeyedShifts(b"s" * 16)):
-        first, again, other = (shifts.days(scope, people).sort("person") for scope in ("x", "x", "y"))
-        assert first.equals(again)
-        assert not first.equals(other)
-        assert first["days"].n_unique() > 50
-
-
-def test_a_short_key_is_refused() -> None:
-    with pytest.raises(PrivacyError, match="WB-E-044"):
-        KeyedShifts(b"short")
+    shifts = MemoryShifts()
+    first, again, other = (shifts.days(scope, people).sort("person") for scope in ("x", "x", "y"))
+    assert first.equals(again)
+    assert not first.equals(other)
+    assert first["days"].n_unique() > 50
 
 
 @settings(max_examples=40, deadline=None)

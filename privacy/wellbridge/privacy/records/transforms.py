@@ -5,8 +5,6 @@ Dropping is leaving a column out; generalising is ``anonymize``. None of these m
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import secrets
 from collections.abc import Sequence
 from typing import Final, Protocol
@@ -57,28 +55,6 @@ class MemoryShifts:
         fresh = pl.DataFrame({"person": new, "days": drawn}, schema=SHIFTS)
         self.known[scope] = pl.concat([known, fresh])
         return wanted.join(self.known[scope], on="person")
-
-
-class KeyedShifts:
-    """Shifts that follow from a secret key and the person, so that a later file of the scope has the same ones.
-
-    Whoever has the key can undo them; without it a shift looks drawn at random (HMAC-SHA-256).
-    """
-
-    def __init__(self, key: bytes, max_days: int = MAX_DAYS) -> None:
-        if len(key) < 16:
-            raise PrivacyError("WB-E-044", "The key of a date shift has fewer than 16 bytes.", "date_shift")
-        self._key, self._max_days = key, max_days
-
-    def days(self, scope: str, persons: pl.Series) -> pl.DataFrame:
-        """Return ``person, days``; see ``Shifts``."""
-        distinct = persons.cast(pl.String).drop_nulls().unique()
-        return pl.DataFrame({"person": distinct, "days": [self._of(scope, one) for one in distinct]}, schema=SHIFTS)
-
-    def _of(self, scope: str, person: str) -> int:
-        message = len(scope).to_bytes(4) + scope.encode() + person.encode()
-        number = int.from_bytes(hmac.new(self._key, message, hashlib.sha256).digest())
-        return number % (2 * self._max_days + 1) - self._max_days
 
 
 def shift_dates(

@@ -182,23 +182,6 @@ def sensitive_cells(cells: pl.DataFrame, rules: MagnitudeRules) -> Sensitive:
     return Sensitive(few, dominated, guessed, zero, up, np.minimum(up, total), count == 1)
 
 
-def sensitive_shares(counts: Ints, sizes: Ints, *, min_cell: int) -> Sensitive:
-    """Find the counts that say something about each member of a group: few, nobody, or everybody.
-
-    Args:
-        counts: those of a group who have the trait (persons).
-        sizes: the group.
-        min_cell: smallest count that may be shown.
-    """
-    rest = sizes - counts
-    few = (sizes > 0) & (((counts > 0) & (counts < min_cell)) | ((rest > 0) & (rest < min_cell)))
-    end = (sizes > 0) & ((counts == 0) | (rest == 0))
-    up = np.where(few | end, np.where(counts < min_cell, min_cell - counts, 1), 0)
-    down = np.where(few | end, np.where(rest < min_cell, np.minimum(min_cell - rest, counts), np.minimum(counts, 3)), 0)
-    nothing = np.zeros(len(counts), dtype=np.bool_)
-    return Sensitive(few, nothing, nothing, end, up, down, sizes == 1)
-
-
 def magnitude_task(values: Ints, links: Links, found: Sensitive) -> Task:
     """Return what has to be protected in a table of amounts; hiding costs by the logarithm of what is hidden."""
     hidden = found.cells
