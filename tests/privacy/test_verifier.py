@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+from privacy.tables.independent_judge import read_completions, written
 from wellbridge.privacy import formula, manifest, release_verifier
 from wellbridge.privacy.release_verifier import count_of, families, share_ranges
 from wellbridge.privacy.tables import linked, margins, verifier
@@ -136,13 +137,14 @@ def test_measures_are_certified_just_where_linear_programs_find_every_hidden_cou
         assert is_open, number
         sound += 1
         assert judged(tmp_path, content, certificate, rows) == [], number
-        if certificate["moves"]:
-            forged = {**certificate, "moves": certificate["moves"][1:]}
-            assert judged(tmp_path, content, forged, rows), number
-        for place in range(len(certificate["base"])):
-            base = list(certificate["base"])
-            base[place] += 1
-            assert judged(tmp_path, content, {**certificate, "base": base}, rows), number
+        completions, digits = read_completions(certificate), certificate["digits"]
+        for missing in range(1, len(completions)):
+            forged = [*completions[:missing], *completions[missing + 1:]]
+            assert judged(tmp_path, content, {**certificate, "completions": written(forged, digits)}, rows), number
+        for place in range(len(completions[0])):
+            forged = [list(counts) for counts in completions]
+            forged[0][place] += 1
+            assert judged(tmp_path, content, {**certificate, "completions": written(forged, digits)}, rows), number
     assert sound > 20
     assert refused > 5
     print(f"{sound} sound, {refused} refused")

@@ -1,6 +1,6 @@
 """Re-check a site's release, or a protected table, and who signed it, from the released files alone.
 
-Standard library, and ``verifier.py`` beside it for signatures, sums and moves; nothing of the toolkit:
+Standard library, and ``verifier.py`` beside it for signatures and sums; nothing of the toolkit:
 ``python release_verifier.py FOLDER [--key KEYS.pub]``. Of a release are looked at the signature of its manifest, the
 hash of every file, that every column is in the dictionary and no cell runs as a formula; then of each table of counts
 and of the measures, by the certificate beside it, that nothing small is printed, all sums hold and every blank stays
@@ -31,7 +31,7 @@ except ImportError:  # copied out of the toolkit, and verifier.py with it
 Json = dict[str, Any]
 Key = tuple[str, ...]
 Range = tuple[int, int, bool]  # least and greatest count by what is printed, and whether readers must not know it
-FORMAT, MEASURES, MANIFEST, ALL = "wellbridge-release/2", "wellbridge-measures/1", "manifest.json", "all"
+FORMAT, MEASURES, MANIFEST, ALL = "wellbridge-release/2", "wellbridge-measures/2", "manifest.json", "all"
 ROW = ("measure_id", "period", "dimension", "member")
 BESIDE = ("suppressed.csv", "README.txt")
 FLOOR = 10  # no cell and no class below it, whatever a manifest says
@@ -123,8 +123,7 @@ def _certificate(folder: Path, table: Json, manifest: Json) -> Json:
 
 def _counts(folder: Path, rows: list[Json], table: Json, manifest: Json) -> list[str]:
     certificate = _certificate(folder, table, manifest)
-    counts, blanks = verifier.table_cells(folder, certificate, verifier.FORMAT)
-    verifier.check_cells(counts, blanks, certificate)
+    verifier.check_cells(*verifier.table_cells(folder, certificate, verifier.FORMAT), certificate)
     is_said = [axis["columns"] for axis in certificate["axes"]] == table["axes"]
     return [] if is_said and certificate["count"] == table["count"] else ["its axes are not the manifest's"]
 
@@ -141,12 +140,15 @@ def _measures(folder: Path, rows: list[Json], table: Json, manifest: Json) -> li
     if found:
         return found
     printed = [one for row in rows for one in share_ranges(row, table["means"])]
-    blanks = _blanks([count_of(one) for one in printed], families(rows, table["adding_up"]))
-    hidden, closed = [one for one in printed if count_of(one) is None], 0
-    for (least_said, most_said, is_open), (low, high) in zip(hidden, verifier.ranges(certificate, blanks), strict=True):
-        if low < least_said or high > most_said:
-            raise verifier.Violation("base or moves leave what is printed of a share")
-        closed += is_open and (low == high or (manifest["need"] == "strong" and high < least))
+    # With and without are all, and the members of each dimension the whole.
+    crosses = [[[-1] * len(rows), [2, 2, -1]], *([each, [-1] * 3] for each in families(rows, table["adding_up"]))]
+    blanks = verifier.Blanks([count_of(one) for one in printed], crosses, certificate)
+    hidden = [one for one in printed if count_of(one) is None]
+    is_below = any(reached != blanks.tops for reached in blanks.reach([low for low, _, _ in hidden]))
+    if is_below or any(blanks.reach([high + 1 for _, high, _ in hidden])):
+        raise verifier.Violation("the completions leave what is printed of a share")
+    is_open = blanks.is_open(least if manifest["need"] == "strong" else 0)
+    closed = sum(1 for (_, _, must), is_so in zip(hidden, is_open, strict=True) if must and not is_so)
     return [f"{closed} hidden count(s) are not shown to be open"] if closed else []
 
 
@@ -204,13 +206,6 @@ def families(rows: list[Json], adding_up: list[list[str]]) -> list[list[int]]:
     whole = {key: number[key[0], key[1], ALL, ALL] for key in map(tuple, adding_up)}
     return [[whole.get(tuple(row[name] for name in ROW[:3]), -1) if row["dimension"] == dimension else -1
              for row in rows] for dimension in sorted({key[2] for key in whole})]
-
-
-def _blanks(cells: list[int | None], parents: list[list[int]]) -> verifier.Blanks:
-    """Weigh the cells for all sums: with and without are all, and the members of each dimension the whole."""
-    parts = [verifier.blanks_of(cells, [[-1] * (len(cells) // 3), [2, 2, -1]], 0)]
-    parts += [verifier.blanks_of(cells, [of_rows, [-1] * 3], 0) for of_rows in parents]
-    return sum(part[0] for part in parts), [sum(each) for each in zip(*(part[1] for part in parts), strict=True)], 0
 
 
 # -- records -----------------------------------------------------------------------------------------------

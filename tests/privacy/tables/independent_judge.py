@@ -6,12 +6,27 @@ import csv
 import hashlib
 import io
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 ALL = "all"
+
+
+def read_completions(certificate: dict[str, Any]) -> list[list[int]]:
+    """The completions of a certificate, each a list of the blanks' counts."""
+    digits, lines = certificate["digits"], certificate["completions"]
+    many = -(-len(lines[0]) // digits) if lines else 1
+    hexes = [f"{int(line, 16):0{many * digits}x}" for line in lines]
+    assert all(len(line) == many * digits and "-" not in line for line in hexes)
+    return [[int(line[at * digits:(at + 1) * digits], 16) for line in hexes] for at in range(many)]
+
+
+def written(completions: list[list[int]], digits: int) -> list[str]:
+    """Completions as a certificate holds them; what does not fit in its digits is cut."""
+    return ["".join(f"{n % 16**digits:0{digits}x}" for n in counts) for counts in zip(*completions, strict=True)]
 
 
 class Judge:
@@ -64,36 +79,41 @@ class Judge:
 
     def _is_known(self, public: dict[str, Any]) -> bool:
         return (
-            public["format"] == "wellbridge-table/1" and public["file"] == "table.csv" and public["axes"] == self.axes
+            public["format"] == "wellbridge-table/2" and public["file"] == "table.csv" and public["axes"] == self.axes
             and public["count"] == self.count and public["need"] in ("weak", "strong") and public["min_cell"] >= 3
         )
 
     def _completions(self, counts: list[int | None], certificate: dict[str, Any]) -> np.ndarray:
         hidden = [place for place, n in enumerate(counts) if n is None]
-        base = [0 if n is None else n for n in counts]
-        assert len(certificate["base"]) == len(hidden)
-        for place, n in zip(hidden, certificate["base"], strict=True):
-            base[place] = n
-        every = [base]
-        for units, changes in certificate["moves"]:
-            moved = list(base)
-            assert len(units) == len(changes) == len(set(units)) > 0
-            for unit, change in zip(units, changes, strict=True):
-                assert 0 <= unit < len(hidden)
-                moved[hidden[unit]] += change
-            every.append(moved)
+        every = []
+        for completion in read_completions(certificate):
+            assert len(completion) == len(hidden)
+            cells = [0 if n is None else n for n in counts]
+            for place, n in zip(hidden, completion, strict=True):
+                cells[place] = n
+            every.append(cells)
         found = np.array(every, dtype=object)
+        self._has_room(found[:, hidden], certificate["digits"])
         assert (found >= 0).all()
         assert (found[:, self.inner] @ self.members.T == found).all()
         return found
 
+    def _has_room(self, found: np.ndarray, digits: int) -> None:
+        """Whatever the digits of a count can say, in each part of the longest sum and in the sum, fits in a place."""
+        longest = max(Counter(n for n in axis["parent"] if n >= 0).most_common(1)[0][1] for axis in self.axes
+                      if len(axis["parent"]) > 1)
+        bits = int(found.max(initial=0)).bit_length()
+        assert 1 <= digits <= 16
+        assert 2**bits * max(2, longest + 1) <= 16**digits
+
     def _is_proved(
         self, public: dict[str, Any], digest: str, sealed: dict[str, Any], counts: list[int | None], hidden: np.ndarray
     ) -> bool:
-        if sealed["format"] != "wellbridge-table-sealed/1" or sealed["certificate"] != digest:
+        if sealed["format"] != "wellbridge-table-sealed/2" or sealed["certificate"] != digest:
             return False
-        completions = self._completions(counts, sealed)
-        truth, least = completions[0][hidden], public["min_cell"]
+        own = self._completions(counts, sealed)
+        truth, least = own[0][hidden], public["min_cell"]
+        completions = np.concatenate([own, self._completions(counts, public)])
         up = np.array([(least - n if public["need"] == "strong" else 1) if 0 < n < least else 0 for n in truth])
         down = np.array([(min(n, 3) if public["need"] == "strong" else 1) if 0 < n < least else 0 for n in truth])
         risen, fallen = completions.max(axis=0)[hidden] - truth, truth - completions.min(axis=0)[hidden]

@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+from privacy.tables.independent_judge import read_completions, written
 from wellbridge.privacy.tables.amounts import ProtectedAmounts, protect_amounts
 from wellbridge.privacy.tables.amounts_certificate import (
     public_certificate,
@@ -111,7 +112,8 @@ def test_certificates_of_thirty_tables_verify_and_the_public_one_holds_nothing_o
         sealed = json.loads(json.dumps(sealed_certificate(found, public)))
         assert verify(folder) == []
         assert verify(folder, sealed) == []
-        assert set(public) == {"format", "file", "sha256", "count", "unit", "rules", "axes", "base", "moves"}
+        assert set(public) == {"format", "file", "sha256", "count", "unit", "rules", "axes", "digits",
+                               "completions"}
     assert looked > 20
 
 
@@ -126,20 +128,22 @@ def test_the_public_certificate_is_the_same_for_another_truth_with_the_same_publ
 
 
 @pytest.mark.parametrize("change", [
-    "base", "move", "move_alone", "fact", "alone", "shown", "rules", "digest", "least",
+    "truth", "completion", "alone_moved", "fact", "alone", "shown", "rules", "digest", "least",
 ])
 def test_a_changed_certificate_is_refused(tmp_path: Path, change: str) -> None:
     found = next(one for one in map(protected, range(50)) if one is not None and one.attackers)
     public = write_amounts(found, tmp_path / "r")
     sealed: dict[str, Any] = json.loads(json.dumps(sealed_certificate(found, public)))
     table, certificate = tmp_path / "r" / "table.csv", tmp_path / "r" / "certificate.json"
-    if change == "base":
-        sealed["base"][0] += 1
-    elif change == "move":
-        sealed["moves"][0][1][0] += 1
-    elif change == "move_alone":  # only moves that touch what a contributor knows are left
-        own = set(sealed["alone"][0])
-        sealed["moves"] = [move for move in sealed["moves"] if own & set(move[0])]
+    completions = read_completions(sealed)
+    truth = completions[0]
+    if change == "truth":
+        truth[0] += 1
+    elif change == "completion":
+        completions[1][0] += 1
+    elif change == "alone_moved":  # only completions that change what a contributor knows are left beside the truth
+        own = sealed["alone"][0]
+        completions[1:] = [one for one in completions[1:] if any(one[place] != truth[place] for place in own)]
     elif change == "fact":
         place = next(n for n, fact in enumerate(sealed["facts"]) if fact[0] > 5 and not found.found.hidden[n])
         sealed["facts"][place] = [1, *sealed["facts"][place][1:]]
@@ -154,6 +158,7 @@ def test_a_changed_certificate_is_refused(tmp_path: Path, change: str) -> None:
         facts = json.loads(certificate.read_text(encoding="utf-8"))
         facts["rules"] = {**facts["rules"], "least": 2} if change == "least" else {"least": 3}
         certificate.write_text(json.dumps(facts), encoding="utf-8")
+    sealed["completions"] = written(completions, sealed["digits"])
     assert verify(tmp_path / "r", sealed)
 
 

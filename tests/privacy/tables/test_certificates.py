@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import count, islice
+from itertools import count, islice, product
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from privacy.tables.independent_judge import Judge
+from privacy.tables.independent_judge import Judge, read_completions, written
 from privacy.tables.random_tables import Sample, sample
 from wellbridge.privacy.signing import Signer, new_signing_key
 from wellbridge.privacy.tables import verifier
@@ -108,53 +108,84 @@ def test_a_small_cell_that_must_rise_is_not_content_when_the_larger_one_that_goe
 # -- changed certificates --------------------------------------------------------------------------------------
 
 
-def entry(draw: random.Random, moves: list[Any]) -> tuple[list[int], list[int], int]:
-    units, changes = draw.choice(moves)
-    return units, changes, draw.randrange(len(units))
+def changed(certificate: Json, how: Callable[[list[list[int]]], None]) -> None:
+    """Change the completions of a certificate, each a list of the blanks' counts."""
+    completions = read_completions(certificate)
+    how(completions)
+    certificate["completions"] = written(completions, certificate["digits"])
 
 
-def change_of_a_move(draw: random.Random, release: Release, certificate: Json) -> None:
-    _, changes, place = entry(draw, certificate["moves"])
-    changes[place] += draw.choice([-2, -1, 1, 2])
+def some(draw: random.Random, completions: list[list[int]], first: int = 1) -> list[int]:
+    return completions[draw.randrange(min(first, len(completions) - 1), len(completions))]
 
 
-def cell_of_a_move(draw: random.Random, release: Release, certificate: Json) -> None:
-    units, _, place = entry(draw, certificate["moves"])
-    units[place] = draw.randrange(-1, len(certificate["base"]) + 1)
+def count_of_a_completion(draw: random.Random, release: Release, certificate: Json) -> None:
+    def how(completions: list[list[int]]) -> None:
+        counts = some(draw, completions)
+        counts[draw.randrange(len(counts))] += draw.choice([-2, -1, 1, 2])
+
+    changed(certificate, how)
 
 
-def move_shortened(draw: random.Random, release: Release, certificate: Json) -> None:
-    units, changes, place = entry(draw, certificate["moves"])
-    del units[place], changes[place]
+def counts_swapped(draw: random.Random, release: Release, certificate: Json) -> None:
+    def how(completions: list[list[int]]) -> None:
+        counts = some(draw, completions)
+        one, two = draw.randrange(len(counts)), draw.randrange(len(counts))
+        counts[one], counts[two] = counts[two], counts[one]
+
+    changed(certificate, how)
 
 
-def move_turned_round(draw: random.Random, release: Release, certificate: Json) -> None:
-    _, changes, _ = entry(draw, certificate["moves"])
-    changes[:] = [-change * draw.choice([1, 3]) for change in changes]
+def completion_turned_round(draw: random.Random, release: Release, certificate: Json) -> None:
+    """As far from the first, or three times as far, on its other side."""
+    def how(completions: list[list[int]]) -> None:
+        counts, far = some(draw, completions), draw.choice([1, 3])
+        counts[:] = [base - far * (n - base) for n, base in zip(counts, completions[0], strict=True)]
+
+    changed(certificate, how)
 
 
-def move_dropped(draw: random.Random, release: Release, certificate: Json) -> None:
-    del certificate["moves"][draw.randrange(len(certificate["moves"]))]
+def completion_dropped(draw: random.Random, release: Release, certificate: Json) -> None:
+    changed(certificate, lambda completions: completions.remove(some(draw, completions, 0)))
 
 
-def moves_dropped(draw: random.Random, release: Release, certificate: Json) -> None:
-    certificate["moves"] = certificate["moves"][:draw.randrange(2)]
+def completions_dropped(draw: random.Random, release: Release, certificate: Json) -> None:
+    def how(completions: list[list[int]]) -> None:
+        del completions[draw.randrange(1, 3):]
+
+    changed(certificate, how)
 
 
-def base(draw: random.Random, release: Release, certificate: Json) -> None:
-    numbers = certificate["base"]
-    place = draw.randrange(len(numbers))
-    numbers[place] += draw.choice([-3, -1, 1, 7])
+def count_of_the_first(draw: random.Random, release: Release, certificate: Json) -> None:
+    def how(completions: list[list[int]]) -> None:
+        completions[0][draw.randrange(len(completions[0]))] += draw.choice([-3, -1, 1, 7])
+
+    changed(certificate, how)
 
 
-def base_swapped(draw: random.Random, release: Release, certificate: Json) -> None:
-    numbers = certificate["base"]
-    one, two = draw.randrange(len(numbers)), draw.randrange(len(numbers))
-    numbers[one], numbers[two] = numbers[two], numbers[one]
+def completions_in_another_order(draw: random.Random, release: Release, certificate: Json) -> None:
+    changed(certificate, draw.shuffle)
 
 
-def base_cut(draw: random.Random, release: Release, certificate: Json) -> None:
-    certificate["base"].pop()
+def blanks_swapped(draw: random.Random, release: Release, certificate: Json) -> None:
+    lines = certificate["completions"]
+    one, two = draw.randrange(len(lines)), draw.randrange(len(lines))
+    lines[one], lines[two] = lines[two], lines[one]
+
+
+def blank_cut(draw: random.Random, release: Release, certificate: Json) -> None:
+    certificate["completions"].pop()
+
+
+def digit(draw: random.Random, release: Release, certificate: Json) -> None:
+    lines = certificate["completions"]
+    which = draw.randrange(len(lines))
+    place, other = draw.randrange(len(lines[which])), draw.choice([*"0123456789abcdef", "g", "-", "", "00"])
+    lines[which] = lines[which][:place] + other + lines[which][place + 1:]
+
+
+def digits_of_a_count(draw: random.Random, release: Release, certificate: Json) -> None:
+    certificate["digits"] += draw.choice([-1, 1, certificate["digits"], 16])
 
 
 def line(draw: random.Random, release: Release, wanted: Callable[[str], bool]) -> int:
@@ -236,10 +267,10 @@ def other_words(draw: random.Random, release: Release, certificate: Json) -> Non
 
 
 MUTATIONS = [
-    change_of_a_move, cell_of_a_move, move_shortened, move_turned_round, move_dropped, moves_dropped, base,
-    base_swapped, base_cut, published_cell, margin, blank_to_nothing, blank_to_a_small_count, cell_blanked,
-    rows_swapped, row_dropped, parent_of_an_axis, label_of_an_axis, digest, table_under_its_old_digest, min_cell, need,
-    other_words,
+    count_of_a_completion, counts_swapped, completion_turned_round, completion_dropped, completions_dropped,
+    count_of_the_first, completions_in_another_order, blanks_swapped, blank_cut, digit, digits_of_a_count,
+    published_cell, margin, blank_to_nothing, blank_to_a_small_count, cell_blanked, rows_swapped, row_dropped,
+    parent_of_an_axis, label_of_an_axis, digest, table_under_its_old_digest, min_cell, need, other_words,
 ]
 
 
@@ -315,14 +346,12 @@ def test_1000_changed_certificates_are_refused_and_those_that_are_true_still_are
     while sum(refused.values()) < CHANGED or min(refused[one.__name__] for one in MUTATIONS) < 15:
         mutation, place = MUTATIONS[number % len(MUTATIONS)], draw.randrange(len(releases))
         number += 1
-        changed = copy.deepcopy(releases[place])
-        if not changed.public["moves"] or not changed.sealed["moves"]:
-            continue
-        mutation(draw, changed, draw.choice([changed.public, changed.sealed]))
+        release = copy.deepcopy(releases[place])
+        mutation(draw, release, draw.choice([release.public, release.sealed]))
         folder = tmp_path / "changed"
-        changed.write(folder)
-        is_true = judges[place].holds(folder, changed.sealed)
-        problems = verify(folder, changed.sealed)
+        release.write(folder)
+        is_true = judges[place].holds(folder, release.sealed)
+        problems = verify(folder, release.sealed)
         assert (not problems) == is_true, (mutation.__name__, number, problems)
         (still_true if is_true else refused)[mutation.__name__] += 1
         shutil.rmtree(folder)
@@ -330,13 +359,48 @@ def test_1000_changed_certificates_are_refused_and_those_that_are_true_still_are
           f"{dict(still_true)}")
 
 
-def test_small_cells_whose_moves_are_gone_are_found_in_the_auditors_certificate(tmp_path: Path) -> None:
+def test_small_cells_whose_completions_are_gone_are_found_in_the_auditors_certificate(tmp_path: Path) -> None:
     for seed, _, found in islice(with_hidden_cells(), 20):
         release = released(found, tmp_path / str(seed))
-        release.sealed["moves"] = []
-        assert verify(tmp_path / str(seed), release.sealed) == [
-            f"{found.primary} small cell(s) are not proved protected"
-        ]
+        bare = bare_with_the_truth_alone(release)
+        changed(release.sealed, lambda completions: completions.__delitem__(slice(1, None)))
+        assert verify(tmp_path / str(seed), release.sealed) == bare, seed
+
+
+def bare_with_the_truth_alone(release: Release) -> list[str]:
+    """What should be said where the public completions are all that is left to prove small cells with."""
+    seen, truth = np.array(read_completions(release.public)), np.array(read_completions(release.sealed)[0])
+    least, is_strong = release.public["min_cell"], release.public["need"] == "strong"
+    up = np.where(is_strong, least, truth + 1)
+    down = truth - np.where(is_strong, np.minimum(3, truth), 1)
+    bare = (truth > 0) & (truth < least) & ((seen.max(axis=0) < up) | (seen.min(axis=0) > down))
+    return [f"{bare.sum()} small cell(s) are not proved protected"] if bare.any() else []
+
+
+def test_completions_that_add_up_only_because_a_digit_runs_over_into_the_next_are_refused(tmp_path: Path) -> None:
+    """Two blanks that make 9: the second is what the first leaves of the long number 9, 9, 9, with borrowed digits."""
+    axis = {"columns": ["s"], "labels": ["a", "b", "c", "all"], "parent": [3, 3, 3, -1]}
+    content = b"s,n\na,\nb,\nc,20\nall,29\n"
+    (tmp_path / "table.csv").write_bytes(content)
+    certificate = {
+        "format": verifier.FORMAT, "file": "table.csv", "sha256": hashlib.sha256(content).hexdigest(), "count": "n",
+        "min_cell": 3, "need": "weak", "axes": [axis],
+    }
+    judge, looked = Judge([axis], "n"), Counter[tuple[bool, bool]]()
+    for digits in (1, 2, 3):
+        size = 16**digits
+        whole = 9 * (1 + size + size**2)
+        for counts in product({n % size for n in (0, 3, 7, 9, 10, 64, 127, 250, 255, 2_000, -9, -1)}, repeat=3):
+            first = sum(count * size**place for place, count in enumerate(counts))
+            if first <= whole:
+                lines = [f"{number:0{3 * digits}x}" for number in (first, whole - first)]
+                text = json.dumps({**certificate, "digits": digits, "completions": lines})
+                (tmp_path / "certificate.json").write_text(text, encoding="utf-8")
+                looked[judge.holds(tmp_path), not verify(tmp_path)] += 1
+    assert not looked[False, True]
+    assert not looked[True, False]
+    assert min(looked.values()) > 50
+    print(dict(looked))
 
 
 def test_an_auditors_certificate_of_another_release_is_refused(tmp_path: Path) -> None:
@@ -348,8 +412,8 @@ def test_an_auditors_certificate_of_another_release_is_refused(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "text",
-    ["[" * 100_000, "", "null", "[]", "{}", '{"format": "wellbridge-table/1", "file": "table.csv"}',
-     '{"format": "wellbridge-table/1", "file": "/dev/zero"}', '{"format": "wellbridge-table/1", "file": 7}'],
+    ["[" * 100_000, "", "null", "[]", "{}", '{"format": "wellbridge-table/2", "file": "table.csv"}',
+     '{"format": "wellbridge-table/2", "file": "/dev/zero"}', '{"format": "wellbridge-table/2", "file": 7}'],
     ids=["deep", "empty", "null", "list", "nothing", "no digest", "a device", "a number"],
 )
 def test_a_certificate_that_is_none_is_a_violation_and_no_fault(text: str, tmp_path: Path) -> None:
@@ -360,7 +424,7 @@ def test_a_certificate_that_is_none_is_a_violation_and_no_fault(text: str, tmp_p
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), 10.0, "10", True, None, [], {}, 10**400, -1])
-@pytest.mark.parametrize("name", ["min_cell", "need", "axes", "base", "moves", "count", "sha256"])
+@pytest.mark.parametrize("name", ["min_cell", "need", "axes", "digits", "completions", "count", "sha256"])
 def test_a_certificate_of_wrong_types_is_a_violation_and_no_fault(name: str, value: object, tmp_path: Path) -> None:
     _, _, found = next(with_hidden_cells())
     release = released(found, tmp_path / "out")
@@ -436,8 +500,8 @@ def test_the_verifier_runs_alone_on_the_standard_library_in_200_lines(tmp_path: 
     assert run(tmp_path / "out", "--sealed", sealed, "--key", tmp_path / "key.pub") == (0, "sound")
     assert run(tmp_path / "out", "--key", tmp_path / "other.pub") == (
         18, "certificate.json: is not signed with a key that was given")
-    release.sealed["moves"] = []
-    sealed.write_text(json.dumps(release.sealed), encoding="utf-8")
-    assert run(tmp_path / "out", "--sealed", sealed) == (18, f"{found.primary} small cell(s) are not proved protected")
+    release.sealed["completions"] = release.public["completions"]
+    sealed.write_text(json.dumps({**release.sealed, "certificate": ""}), encoding="utf-8")
+    assert run(tmp_path / "out", "--sealed", sealed) == (18, "the auditor's certificate is of another release")
     (tmp_path / "out" / "table.csv").write_text("", encoding="utf-8")
     assert run(tmp_path / "out") == (18, "the table is not the one that was certified")

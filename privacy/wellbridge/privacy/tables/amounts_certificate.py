@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from wellbridge.privacy.signing import Signer
 from wellbridge.privacy.tables.amounts import ProtectedAmounts
 from wellbridge.privacy.tables.amounts_verifier import FORMAT, SEALED, verify
 from wellbridge.privacy.tables.attacker import Published, Ranges, attack
 from wellbridge.privacy.tables.audit import audit
-from wellbridge.privacy.tables.certificate import NAME, TABLE, axis_as_json, moves_as_json, publish
+from wellbridge.privacy.tables.certificate import NAME, TABLE, axis_as_json, longest_of, proof_of, publish
+from wellbridge.privacy.tables.completions import as_json, completed
 from wellbridge.privacy.tables.contributors import known_cells
-from wellbridge.privacy.tables.moves import enough_of
+from wellbridge.privacy.tables.linked import Need
 from wellbridge.privacy.tables.primary import FACTS, TOP
 from wellbridge.schemas.errors import PrivacyError
 
@@ -59,28 +59,27 @@ def public_certificate(found: ProtectedAmounts, content: bytes) -> dict[str, Any
     if len(seen.given_away):
         what = "The attack on the protected table found an amount that is not protected."
         raise PrivacyError("WB-E-042", what, f"drop dimension {found.worst_dimension}")
-    base = seen.completions[0]
-    moves = csr_matrix(seen.completions[1:] - base)
-    is_other = moves.copy()
-    is_other.data = moves.data != 0
-    moves = moves[enough_of(is_other, np.diff(moves.indptr))]
     rules = {name: str(value) if type(value) is float else value for name, value in vars(found.rules).items()}
     return {
         "format": FORMAT, "file": TABLE, "sha256": hashlib.sha256(content).hexdigest(), "count": found.value,
         "unit": str(found.unit), "rules": rules, "axes": [axis_as_json(axis) for axis in found.grid.axes],
-        "base": base.tolist(), "moves": moves_as_json(moves),
+        **proof_of(seen, 0, Need.WEAK, longest_of(found.task)),
     }
 
 
 def sealed_certificate(found: ProtectedAmounts, public: dict[str, Any]) -> dict[str, Any]:
     """Return the certificate for auditors who may see the true table and its largest contributions."""
-    hidden = np.flatnonzero(found.found.hidden)
-    groups = [np.searchsorted(hidden, own).tolist() for own in known_cells(found.found.hidden, found.alone)]
+    task, hidden = found.task, np.flatnonzero(found.found.hidden)
+    groups = [np.searchsorted(hidden, own) for own in known_cells(found.found.hidden, found.alone)]
+    completions = completed(
+        task.values[hidden], found.found.moves[:, hidden].tocsr(), task.up[hidden], task.down[hidden],
+        (task.lower[hidden], task.upper[hidden]), groups,
+    )
     tops = [TOP.format(place + 1) for place in range(found.rules.places)]
     digest = hashlib.sha256(json.dumps(public, sort_keys=True).encode()).hexdigest()
     return {
-        "format": SEALED, "certificate": digest, "base": found.task.values[hidden].tolist(),
-        "moves": moves_as_json(found.found.moves[:, hidden].tocsr()), "alone": groups,
+        "format": SEALED, "certificate": digest, **as_json(completions, longest_of(task)),
+        "alone": [own.tolist() for own in groups],
         "facts": [list(row) for row in found.cells.select(FACTS[0], *tops).iter_rows()],
         "secondary": found.secondary, "optimal": found.found.is_optimal, "lower_bound": found.found.lower_bound,
     }

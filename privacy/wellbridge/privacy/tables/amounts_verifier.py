@@ -1,8 +1,8 @@
 """Re-check a protected table of amounts from what was released, by arithmetic alone.
 
-Standard library and ``verifier`` beside it, whose sums and moves are the same; nothing that solves. A release is
+Standard library and ``verifier`` beside it, whose sums and completions are the same; nothing that solves. A release is
 ``table.csv`` with blanks for hidden amounts, in whole units, and ``certificate.json``. What is shown to everybody:
-the printed amounts and the *base* add up over every axis, and every hidden amount could be another.
+the printed amounts add up over every axis with the *completions*, and every hidden amount could be another.
 
 With the auditor's certificate, which holds every cell's number of contributors and its largest contributions, it is
 shown besides that no sensitive amount is printed, and that every sensitive one could be as much more and as much less
@@ -21,15 +21,15 @@ from typing import Any
 from wellbridge.privacy.tables.verifier import (
     NAME,
     UNREADABLE,
+    Axes,
     Blanks,
     Json,
     Violation,
     check_signature,
-    ranges,
     table_cells,
 )
 
-FORMAT, SEALED = "wellbridge-amounts/1", "wellbridge-amounts-sealed/1"
+FORMAT, SEALED = "wellbridge-amounts/2", "wellbridge-amounts-sealed/2"
 LEAST = 3  # contributors, whatever a certificate says
 RULES = {"least", "largest", "share", "margin", "known", "zeros", "spread"}
 
@@ -40,35 +40,33 @@ def verify(folder: str | Path, sealed: Json | None = None, keys: str | None = No
         content = (Path(folder) / NAME).read_bytes()
         check_signature(Path(folder) / NAME, content, keys)
         certificate = json.loads(content)
-        found, blanks = table_cells(Path(folder), certificate, FORMAT)
-        return _violations(certificate, found, blanks, sealed)
+        return _violations(certificate, *table_cells(Path(folder), certificate, FORMAT), sealed)
     except (Violation, *UNREADABLE) as error:
         return [str(error) if isinstance(error, Violation) else f"the release cannot be read ({type(error).__name__})"]
 
 
-def _violations(certificate: Json, found: list[int | None], blanks: Blanks, sealed: Json | None) -> list[str]:
+def _violations(certificate: Json, found: list[int | None], axes: Axes, sealed: Json | None) -> list[str]:
     rules = certificate["rules"]
-    if set(rules) != RULES or type(rules["least"]) is not int or rules["least"] < LEAST or blanks[2] != 0:
+    if set(rules) != RULES or type(rules["least"]) is not int or rules["least"] < LEAST:
         return ["certificate.json: its rules are not known"]
-    pinned = sum(1 for low, high in ranges(certificate, blanks) if low == high)
+    pinned = Blanks(found, [axes], certificate).is_open(0).count(False)
     problems = [f"{pinned} hidden amount(s) are not shown to be open"] if pinned else []
     if sealed is not None and not problems:
-        problems = _sealed(certificate, found, blanks, sealed)
+        problems = _sealed(certificate, found, axes, sealed)
     return problems
 
 
-def _sealed(certificate: Json, shown: list[int | None], blanks: Blanks, sealed: Json) -> list[str]:
+def _sealed(certificate: Json, shown: list[int | None], axes: Axes, sealed: Json) -> list[str]:
     digest = hashlib.sha256(json.dumps(certificate, sort_keys=True).encode()).hexdigest()
     if sealed["format"] != SEALED or sealed["certificate"] != digest:
         return ["the auditor's certificate is of another release"]
-    base, facts = sealed["base"], sealed["facts"]
-    ranges(sealed, blanks)
+    blanks, facts = Blanks(shown, [axes], sealed), sealed["facts"]
     if len(facts) != len(shown):
         return ["the auditor's certificate has not the facts of every cell"]
     totals: list[Any] = list(shown)
     hidden = [place for place, n in enumerate(shown) if n is None]
-    for place, total in zip(hidden, base, strict=True):
-        totals[place] = total
+    for place, truth in zip(hidden, _truths(blanks), strict=True):
+        totals[place] = truth
     asked = [_asked(certificate["rules"], total, *fact) for total, fact in zip(totals, facts, strict=True)]
     if open_ones := sum(1 for n, need in zip(shown, asked, strict=True) if n is not None and need):
         return [f"{open_ones} sensitive amount(s) are printed"]
@@ -78,7 +76,7 @@ def _sealed(certificate: Json, shown: list[int | None], blanks: Blanks, sealed: 
     needs = [(asked[place], min(asked[place], totals[place])) for place in hidden]
     bare = set()
     for known in ([], *sealed["alone"]):
-        bare |= _bare(needs, sealed["moves"], set(known))
+        bare |= _bare(needs, blanks, set(known))
     return [f"{len(bare)} sensitive amount(s) are not proved protected"] if bare else []
 
 
@@ -105,15 +103,21 @@ def _up(number: Fraction) -> int:
     return -(-number.numerator // number.denominator)
 
 
-def _bare(needs: list[tuple[int, int]], moves: list[list[list[int]]], known: set[int]) -> set[int]:
-    """Return the hidden cells that no move protects against whoever knows some of them."""
-    up, down = [0] * len(needs), [0] * len(needs)
-    for units, changes in moves:
-        if known.isdisjoint(units):
-            for unit, change in zip(units, changes, strict=True):
-                up[unit], down[unit] = max(up[unit], change), max(down[unit], -change)
-    return {unit for unit, (rise, fall) in enumerate(needs)
-            if unit not in known and (up[unit] < rise or down[unit] < fall)}
+def _truths(blanks: Blanks) -> list[int]:
+    return [number >> blanks.ones.bit_length() - 1 for number in blanks.numbers]
+
+
+def _bare(needs: list[tuple[int, int]], blanks: Blanks, known: set[int]) -> set[int]:
+    """Return the hidden cells that no completion protects against whoever knows some of them."""
+    truths = _truths(blanks)
+    higher = blanks.reach([truth + rise for truth, (rise, _) in zip(truths, needs, strict=True)])
+    not_lower = blanks.reach([truth - fall + 1 for truth, (_, fall) in zip(truths, needs, strict=True)])
+    # Of use against her are the completions that leave what she knows as it is, the truth among them.
+    above, at_least, used = blanks.reach([truth + 1 for truth in truths]), blanks.reach(truths), blanks.tops
+    for unit in known:
+        used &= at_least[unit] & ~above[unit]
+    return {unit for unit in range(len(needs)) if unit not in known
+            and (not higher[unit] & used or not_lower[unit] & used == used)}
 
 
 if __name__ == "__main__":

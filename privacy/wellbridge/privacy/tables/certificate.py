@@ -1,8 +1,8 @@
 """Certificates of a protected table: what its verifier needs, a public one and one for auditors.
 
 The public one holds completions, made from the published table alone (``audit``): whoever reads it learns nothing
-that was not published. The auditor's holds the true counts of the hidden cells and the moves that prove every small
-one protected; it must never be with the release.
+that was not published. The auditor's holds the true counts of the hidden cells, and completions beside them that prove
+every small one protected; it must never be with the release.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,12 +27,13 @@ from wellbridge.privacy.signing import Signer
 from wellbridge.privacy.tables.attacker import Published
 from wellbridge.privacy.tables.audit import Audit, audit
 from wellbridge.privacy.tables.cohorts import UNSAID, Cohort
+from wellbridge.privacy.tables.completions import as_json, completed, enough_of, from_json
 from wellbridge.privacy.tables.joint import ReleasedTable, attack_together, released
 from wellbridge.privacy.tables.linked import Need
 from wellbridge.privacy.tables.margins import Axis
-from wellbridge.privacy.tables.moves import enough_of, shown_by
+from wellbridge.privacy.tables.moves import Task
 from wellbridge.privacy.tables.protection import ProtectedTable
-from wellbridge.privacy.tables.sums import Bools
+from wellbridge.privacy.tables.sums import UNBOUNDED, Bools
 from wellbridge.privacy.tables.verifier import FORMAT, SEALED, verify
 from wellbridge.schemas.errors import ConfigurationError, PrivacyError, SourceError
 
@@ -65,16 +65,22 @@ def public_certificate(
         **({"cohort": whom} if whom else {}),
         **({"blank_least": found.blank_least} if found.blank_least else {}),
         **({"hides_zeros": True} if found.hides_zeros else {}),
-        **proof_of(seen, found.min_cell, found.need),
+        **proof_of(seen, found.min_cell, found.need, longest_of(found.task)),
     }
 
 
-def proof_of(seen: Audit, min_cell: int, need: Need, asked: Bools | None = None) -> dict[str, Any]:
-    """Return a base and the moves that show together with it what an attack left open.
+def longest_of(task: Task) -> int:
+    """Return how many cells the longest sum of a task ties."""
+    return int(np.bincount(task.links.row, minlength=1).max())
+
+
+def proof_of(seen: Audit, min_cell: int, need: Need, longest: int, asked: Bools | None = None) -> dict[str, Any]:
+    """Return completions that show what an attack left open, as certificates hold them.
 
     Args:
         seen: the attack.
         min_cell, need: of a hidden cell two counts are shown, and where the need is strong one that may be printed.
+        longest: how many cells the longest sum ties.
         asked: which of the hidden cells must be shown to be open; all without.
     """
     base = seen.completions[0]
@@ -84,8 +90,8 @@ def proof_of(seen: Audit, min_cell: int, need: Need, asked: Bools | None = None)
     is_other = moves.copy()
     is_other.data = ((moves.data >= rises[moves.indices]) | (rises[moves.indices] == 0)) & is_asked[moves.indices]
     is_other.eliminate_zeros()
-    kept = moves[enough_of(is_other, np.diff(moves.indptr))]
-    return {"base": base.tolist(), "moves": moves_as_json(kept)}
+    kept = enough_of(is_other, np.diff(moves.indptr))
+    return as_json(seen.completions[[0, *(kept + 1)]], longest)
 
 
 def certificate_bytes(public: dict[str, Any]) -> bytes:
@@ -95,20 +101,18 @@ def certificate_bytes(public: dict[str, Any]) -> bytes:
 
 def sealed_certificate(found: ProtectedTable, public: dict[str, Any]) -> dict[str, Any]:
     """Return the certificate for auditors who may see the true table."""
-    hidden = np.flatnonzero(found.found.hidden)
-    moves, up, down = found.found.moves[:, hidden].tocsr(), found.task.up[hidden], found.task.down[hidden]
-    digest = hashlib.sha256(certificate_bytes(public)).hexdigest()
+    task, hidden = found.task, np.flatnonzero(found.found.hidden)
+    truth, seen = task.values[hidden], from_json(public)
+    # What the public completions show of the truth need not be shown again.
+    up = np.where(seen.max(axis=0, initial=0) >= truth + task.up[hidden], 0, task.up[hidden])
+    down = np.where(seen.min(axis=0, initial=UNBOUNDED) <= truth - task.down[hidden], 0, task.down[hidden])
+    moves, bounds = found.found.moves[:, hidden].tocsr(), (task.lower[hidden], task.upper[hidden])
+    completions = completed(truth, moves, up, down, bounds)
     return {
-        "format": SEALED, "certificate": digest, "base": found.task.values[hidden].tolist(),
-        "moves": moves_as_json(moves[enough_of(shown_by(moves, up, down), np.diff(moves.indptr))]),
+        "format": SEALED, "certificate": hashlib.sha256(certificate_bytes(public)).hexdigest(),
+        **as_json(completions, longest_of(task)),
         "secondary": int(found.secondary), "optimal": found.found.is_optimal, "lower_bound": found.found.lower_bound,
     }
-
-
-def moves_as_json(moves: csr_matrix) -> list[list[list[int]]]:
-    """Each move as the places of what it changes among the hidden cells, and the changes."""
-    return [[moves.indices[a:b].tolist(), moves.data[a:b].astype(int).tolist()]
-            for a, b in pairwise(moves.indptr)]
 
 
 def axis_as_json(axis: Axis) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_matrix, hstack
+from scipy.sparse import csr_matrix
 
 from wellbridge.privacy.tables.sums import Bools, Floats, Ints, Links
 
@@ -78,31 +78,3 @@ def unproved(task: Task, found: Suppression) -> Ints:
     np.maximum.at(up, moves.indices[kept], moves.data[kept])
     np.maximum.at(down, moves.indices[kept], -moves.data[kept])
     return np.flatnonzero((up < task.up) | (down < task.down))
-
-
-def enough_of(shows: csr_matrix, size: Ints) -> Ints:
-    """Return the numbers of moves that show together what all show, the large ones left out first.
-
-    Args:
-        shows: one row for each move, one column for each thing that a move can show; true where it does.
-        size: of each move; a certificate of less is read sooner.
-    """
-    times = np.asarray(shows.astype(np.int64).sum(axis=0)).ravel()
-    kept = []
-    for number in np.argsort(-size, kind="stable"):
-        things = shows.indices[shows.indptr[number]:shows.indptr[number + 1]]
-        if len(things) and times[things].min() == 1:
-            kept.append(number)
-        else:
-            times[things] -= 1
-    return np.sort(np.array(kept, dtype=np.int64))
-
-
-def shown_by(moves: csr_matrix, up: Ints, down: Ints) -> csr_matrix:
-    """Return which of the needed rises, and then which of the needed falls, each move shows."""
-    rises, falls = moves.copy(), moves.copy()
-    rises.data = (up[moves.indices] > 0) & (moves.data >= up[moves.indices])
-    falls.data = (down[moves.indices] > 0) & (-moves.data >= down[moves.indices])
-    both = hstack([rises, falls], format="csr")
-    both.eliminate_zeros()
-    return both

@@ -4,7 +4,7 @@ One move can prove thousands of units at once, so whole regions are moved togeth
 unit that still needs proof up or down, at random, within a region of units that hang together. The next move sets
 out from where the last one arrived, not from the truth: what is far from the truth in many ways at once is reached
 in steps, and fractions that stop one step do not stop the next. What was proved is drawn back to the truth on the
-way, so that moves stay short: a certificate of them is read sooner. Every place reached is a move; whatever is as far
+way, so that moves stay short: more of them fit into one completion. Every place reached is a move; whatever is as far
 from the truth there as it must is proved. What remains (few) is left to ``repair``, which looks for one unit at a
 time and says what to hide where there is no move.
 """

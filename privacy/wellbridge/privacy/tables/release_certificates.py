@@ -72,7 +72,7 @@ def certified_measures(
     return certificate_bytes({
         "format": MEASURES, "file": name, "sha256": hashlib.sha256(content).hexdigest(), "min_cell": min_cell,
         "need": str(Need.STRONG), "means": list(means), "adding_up": [list(entry) for entry in adding_up],
-        **proof_of(seen, min_cell, Need.STRONG, is_open[published.hidden]),
+        **proof_of(seen, min_cell, Need.STRONG, len(rows) + 1, is_open[published.hidden]),
     })
 
 

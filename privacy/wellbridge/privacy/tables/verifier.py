@@ -1,29 +1,29 @@
 """Re-check a protected table, and who signed it, from what was released: by arithmetic alone.
 
-Standard library and nothing of the toolkit: ``python verifier.py FOLDER [--key KEYS.pub] [--sealed SEALED.json]``. A
-release is ``table.csv``, every cell of a cross, hidden counts blank; ``certificate.json``, a *base* (counts for the
-blanks with which all sums hold) and *moves* (changes of blanks that keep every sum); and its signature (ssh-keygen's).
-Shown is: no small count is printed, sums hold, each blank has two possible counts and, if the need is strong, one that
-could be printed; by an auditor's, with the true base: each small count could be more and less by what its need asks.
+Standard library alone: ``python verifier.py FOLDER [--key KEYS.pub] [--sealed SEALED.json]``. A release is a table,
+every cell of a cross, hidden counts blank; a certificate with *completions*: counts for all blanks with which all sums
+hold; and its signature (ssh-keygen's). Shown is: nothing small is printed, sums hold, blanks have two counts and, if
+the need is strong, one that may be printed; and by an auditor's, whose first is true, that small counts stay hidden.
 """
 
 import base64
 import csv
 import gc
-import hashlib
 import json
-import secrets
 import sys
-from operator import mul
+from functools import reduce
+from hashlib import sha256, sha512
+from itertools import chain, product
+from math import prod
+from operator import or_
 from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
-Point = tuple[int, int]
-Blanks = tuple[int, list[int], int]  # of a table: the weighed sum of what is printed, each blank's weight, least count
-FORMAT, SEALED, NAME, ALL, MOST = "wellbridge-table/1", "wellbridge-table-sealed/1", "certificate.json", "all", 2**40
+Axes = list[list[int]]  # of a cross: each node's parent, -1 where it has none; cells come with the first axis slowest
+FORMAT, SEALED, NAME, ALL, MOST = "wellbridge-table/2", "wellbridge-table-sealed/2", "certificate.json", "all", 2**40
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, csv.Error)
-PRIME, P, ORDER, KIND = 2**89 - 1, 2**255 - 19, 2**252 + 27742317777372353535851937790883648493, b"ssh-ed25519"
+P, ORDER, KIND = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493, b"ssh-ed25519"
 D, ROOT, BASE_Y = -121665 * pow(121666, -1, P) % P, pow(2, (P - 1) // 4, P), 4 * pow(5, -1, P) % P
 
 
@@ -37,10 +37,9 @@ def verify(folder: str | Path, sealed: Json | None = None, keys: str | None = No
         content = (Path(folder) / NAME).read_bytes()
         check_signature(Path(folder) / NAME, content, keys)
         certificate = json.loads(content)
-        counts, blanks = table_cells(Path(folder), certificate, FORMAT)
-        check_cells(counts, blanks, certificate)
-        if sealed is not None:
-            check_sealed(sealed, certificate, hashlib.sha256(content).hexdigest(), blanks)
+        if sealed is not None and (sealed["format"], sealed["certificate"]) != (SEALED, sha256(content).hexdigest()):
+            raise Violation("the auditor's certificate is of another release")
+        check_cells(*table_cells(Path(folder), certificate, FORMAT), certificate, sealed)
     except (Violation, *UNREADABLE) as error:
         return [str(error) if isinstance(error, Violation) else f"the release cannot be read ({type(error).__name__})"]
     return []
@@ -48,28 +47,27 @@ def verify(folder: str | Path, sealed: Json | None = None, keys: str | None = No
 
 def check_signature(path: Path, content: bytes, keys: str | None) -> str | None:
     """Return the key of the SSH signature beside a file, None for none; refuse a wrong one, and keys not among ours."""
+    def strings(*parts: bytes) -> bytes:
+        return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
     name, beside = None, path.with_name(f"{path.name}.sig")
     if beside.exists():
         text = beside.read_text(encoding="ascii").replace("\n", "").removeprefix("-----BEGIN SSH SIGNATURE-----")
         blob = base64.b64decode(text := text.removesuffix("-----END SSH SIGNATURE-----"))
-        key, signature, about = blob[33:65], blob[-64:], _strings(f"{path.name}@wellbridge".encode(), b"", b"sha512")
-        whole = b"SSHSIG\0\0\0\1" + _strings(_strings(KIND, key)) + about + _strings(_strings(KIND, signature))
-        signed = b"SSHSIG" + about + _strings(hashlib.sha512(content).digest())
+        key, signature, about = blob[33:65], blob[-64:], strings(f"{path.name}@wellbridge".encode(), b"", b"sha512")
+        whole = b"SSHSIG\0\0\0\1" + strings(strings(KIND, key)) + about + strings(strings(KIND, signature))
+        signed = b"SSHSIG" + about + strings(sha512(content).digest())
         if base64.b64encode(whole).decode() != text or not is_signed(signed, signature, key):
             raise Violation(f"{beside.name}: is no signature of {path.name}")
-        name = base64.b64encode(_strings(KIND, key)).decode()
+        name = base64.b64encode(strings(KIND, key)).decode()
     if keys is not None and name not in keys.split():
         raise Violation(f"{path.name}: is not signed" + (" with a key that was given" if name else ""))
     return name
 
 
-def _strings(*parts: bytes) -> bytes:
-    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-
-
 def is_signed(message: bytes, signature: bytes, key: bytes) -> bool:
     """Whether R = S·B − h·A (RFC 8032, 5.1.7). Keys of small order and numbers beyond their range are refused."""
-    def point(number: int) -> Point:
+    def point(number: int) -> tuple[int, int]:
         y, sign = number % 2**255, number >> 255
         square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
         root = pow(square, (P + 3) // 8, P)
@@ -78,117 +76,119 @@ def is_signed(message: bytes, signature: bytes, key: bytes) -> bool:
             raise Violation("a key is no point of the curve")
         return x if x % 2 == sign else P - x, y
 
-    def plus(one: Point, two: Point) -> Point:
+    def plus(one: tuple[int, int], two: tuple[int, int]) -> tuple[int, int]:
         (x, y), (u, v) = one, two
         product = D * x * y * u * v % P
         inverse = pow(1 - product * product, -1, P)
         return (x * v + u * y) * (1 - product) * inverse % P, (y * v + x * u) * (1 + product) * inverse % P
 
-    def times(a: int, one: Point, b: int, two: Point) -> Point:
-        out, added = (0, 1), {(1, 0): one, (0, 1): two, (1, 1): plus(one, two)}
+    def times(a: int, one: tuple[int, int], b: int, two: tuple[int, int]) -> tuple[int, int]:
+        out, added = (0, 1), {(0, 0): (0, 1), (1, 0): one, (0, 1): two, (1, 1): plus(one, two)}
         for bit in reversed(range(max(a, b).bit_length())):
-            out, which = plus(out, out), (a >> bit & 1, b >> bit & 1)
-            out = plus(out, added[which]) if which in added else out
+            out = plus(plus(out, out), added[a >> bit & 1, b >> bit & 1])
         return out
 
     s, public = int.from_bytes(signature[32:], "little"), point(int.from_bytes(key, "little"))
-    if len(signature) != 64 or len(key) != 32 or s >= ORDER or times(8, public, 0, public) == (0, 1):
-        return False
-    h = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % ORDER
+    h = int.from_bytes(sha512(signature[:32] + key + message).digest(), "little") % ORDER
     x, y = times(s, point(BASE_Y), h, (P - public[0], public[1]))
-    return (y + (x % 2 << 255)).to_bytes(32, "little") == signature[:32]
+    is_within = len(signature) == 64 and len(key) == 32 and s < ORDER and times(8, public, 0, public) != (0, 1)
+    return is_within and (y + (x % 2 << 255)).to_bytes(32, "little") == signature[:32]
 
 
-def table_cells(folder: Path, certificate: Json, known: str) -> tuple[list[int | None], Blanks]:
-    """Return a certified table's counts in the order of its axes, None where blank, and what proofs about it need."""
+def table_cells(folder: Path, certificate: Json, known: str) -> tuple[list[int | None], Axes]:
+    """Return a certified table's counts in the order of its axes, None where blank, and the axes."""
     if certificate["format"] != known or Path(certificate["file"]).name != certificate["file"]:
         raise Violation(f"{NAME}: unknown format")
-    content, axes, lines = (folder / certificate["file"]).read_bytes(), certificate["axes"], [""]
-    if hashlib.sha256(content).hexdigest() != certificate["sha256"]:
+    content, axes = (folder / certificate["file"]).read_bytes(), certificate["axes"]
+    if sha256(content).hexdigest() != certificate["sha256"]:
         raise Violation("the table is not the one that was certified")
-    for axis in axes:
-        lines = [f"{before}{label}," for before in lines for label in axis["labels"]]
+    parts = [[f"{label}," for label in axis["labels"]] for axis in axes]
     header, *rows = content.decode().removesuffix("\n").split("\n")
-    ends = [*map(str.removeprefix, rows, lines)]
-    names = ",".join([name for axis in axes for name in axis["columns"]] + [certificate["count"]])
-    is_cross = header == names and len(rows) == len(lines) and all(map(str.startswith, rows, lines))
-    if not is_cross or "".join(ends).strip("0123456789") or max(map(len, ends)) > 15:
+    ends = [*map(str.removeprefix, rows, map("".join, product(*parts)))]
+    size, names = prod(map(len, parts)), [name for axis in axes for name in axis["columns"]] + [certificate["count"]]
+    taken = sum(len("".join(part)) * size // len(part) for part in parts)  # off the rows, if all begin as they should
+    is_cross = header == ",".join(names) and len(rows) == size and len("".join(rows)) == taken + len("".join(ends))
+    if not is_cross or "".join(different := {*ends}).strip("0123456789"):
         raise Violation("the table does not hold every combination of its axes in their order")
-    counts = [int(end) if end else None for end in ends]
-    return counts, blanks_of(counts, [_parents(axis) for axis in axes], certificate.get("blank_least", 0))
+    number = {end: int(end) for end in different if end}
+    return [*map(number.get, ends)], [_parents(axis) for axis in axes]
 
 
 def _parents(axis: Json) -> list[int]:
     """A node's parent is the node with its finest open column closed; the last node stands for all."""
-    labels = [*map(tuple, csv.reader(axis["labels"]))]
-    place = {label: number for number, label in enumerate(labels)}
-    opened = [next((at for at, name in enumerate(label) if name != ALL), None) for label in labels]
-    parents = [-1 if at is None else place.get((*label[:at], ALL, *label[at + 1:]), -2)
-               for label, at in zip(labels, opened, strict=True)]
-    if len(place) != len(axis["labels"]) or labels[-1] != (ALL,) * len(axis["columns"]) or parents != axis["parent"]:
+    place = {tuple(label): number for number, label in enumerate(csv.reader(axis["labels"]))}
+    parents = [-1 if (at := next((n for n, name in enumerate(label) if name != ALL), -1)) < 0
+               else place.get((*label[:at], ALL, *label[at + 1:]), -2) for label in place]
+    is_tree = len(place) == len(axis["labels"]) and -2 not in parents and parents.count(-1) == 1
+    if not is_tree or [*place][-1] != (ALL,) * len(axis["columns"]) or parents != axis["parent"]:
         raise Violation("an axis repeats a node, has no total or names a wrong parent")
     return parents
 
 
-def blanks_of(counts: list[int | None], axes: list[list[int]], lowest: int) -> Blanks:
-    """Give each cell of a cross a weight: where all sums hold, counts times weights add up to 0 modulo a prime."""
-    # Every sum, less its parts, times random numbers, all added up (Freivalds 1977): a broken one passes 1 in 2**80.
-    out, factors = [0], [1]
+class Blanks:
+    """What completions say of a table's blanks: ``numbers`` has one for each blank, whose digits are its counts."""
+
+    def __init__(self, counts: list[int | None], crosses: list[Axes], proof: Json, lowest: int = 0) -> None:
+        """Read the completions of a proof; refuse such as do not fill the blanks, or with which a sum does not hold."""
+        bits, texts = {digits: 4 * digits for digits in range(1, 17)}[proof["digits"]], proof["completions"]
+        self.numbers, places = [int(text, 16) for text in texts], range(0, 4 * len(texts[0]) if texts else bits, bits)
+        self.size, self.half, self.ones = 1 << bits, 1 << bits - 1, sum(1 << place for place in places)
+        self.tops, together, following = self.ones << bits - 1, reduce(or_, self.numbers, 0), iter(self.numbers)
+        most = max((together >> place) % self.size for place in places)
+        if (len(texts) != counts.count(None) or together >> bits * len(places) or most >= min(MOST, self.half)
+                or (lowest and any(reached != self.tops for reached in self.reach([lowest] * len(texts))))):
+            raise Violation(f"the completions do not fill the blanks, or not with numbers of persons from {lowest}")
+        cells = [next(following) if n is None else n * self.ones for n in counts]
+        for axes in crosses:
+            _check_sums(cells, axes, self.size >> most.bit_length())
+
+    def reach(self, least: list[int]) -> list[int]:
+        """Return for each blank the completions, as top bits of their digits, in which it has at least so much."""
+        lift = {count: (self.half - min(max(count, 0), self.half)) * self.ones for count in {*least}}
+        return [n + lift[count] & self.tops for n, count in zip(self.numbers, least, strict=True)]
+
+    def is_open(self, least: int) -> list[bool]:
+        """Return whether each blank has two possible counts, and one of at least so much."""
+        return [bool(reached) and n != n % self.size * self.ones
+                for n, reached in zip(self.numbers, self.reach([least] * len(self.numbers)), strict=True)]
+
+
+def _check_sums(cells: list[int], axes: Axes, longest: int) -> None:
+    """Refuse sums of a cross that do not hold, in all completions at once: none is so long that a digit runs over."""
     for parents in axes:
-        chosen, drawn, totals = secrets.randbelow(PRIME), [secrets.randbelow(PRIME) for _ in parents], set(parents)
-        nodes = [(chosen * ((drawn[up] if up != -1 else 0) - (mine if node in totals else 0)) % PRIME, mine)
-                 for node, (up, mine) in enumerate(zip(parents, drawn, strict=True))]
-        before = [(out % PRIME, factor % PRIME) for out, factor in zip(out, factors, strict=True)]
-        out = [sums * mine + factor * own for sums, factor in before for own, mine in nodes]
-        factors = [factor * mine for _, factor in before for _, mine in nodes] if parents is not axes[-1] else []
-    printed = sum(map(mul, [n or 0 for n in counts], out))
-    return printed, [weight for n, weight in zip(counts, out, strict=True) if n is None], lowest
+        size, parts = len(cells) // len(parents), dict[int, list[list[int]]]()
+        nodes = [cells[start:start + size] for start in range(0, len(cells), size)]
+        for node, parent in zip(nodes, parents, strict=True):
+            parts.setdefault(parent, []).append(node)
+        for parent, own in parts.items():
+            if parent != -1 and (len(own) >= longest or [*map(sum, zip(*own, strict=True))] != nodes[parent]):
+                raise Violation("the cells do not add up with the completions in the blanks")
+        # The next axis is made the slowest. Where the sums of parts hold over it, so do those of their sums.
+        cells = [*chain.from_iterable(zip(*(n for at, n in enumerate(nodes) if at not in parts), strict=True))]
 
 
-def check_cells(counts: list[int | None], blanks: Blanks, proof: Json) -> None:
+def check_cells(counts: list[int | None], axes: Axes, proof: Json, sealed: Json | None = None) -> None:
     """Refuse small counts that are printed, sums that do not hold and blanks that are not shown to be open."""
-    least, need = proof["min_cell"], proof["need"]
-    if type(least) is not int or least < 3 or need not in ("weak", "strong") or blanks[2] not in (0, 1):
+    least, need, lowest = proof["min_cell"], proof["need"], proof.get("blank_least", 0)
+    if type(least) is not int or least < 3 or need not in ("weak", "strong") or lowest not in (0, 1):
         raise Violation("the limits are not known")
     if small := sum(1 for n in counts if n is not None and not (n == 0 or least <= n <= MOST)):
         raise Violation(f"{small} cell(s) below {least} are printed")
-    reached = ranges(proof, blanks)
-    if closed := sum(1 for low, high in reached if low == high or (need == "strong" and high < least)):
+    public = Blanks(counts, [axes], proof, lowest)
+    if closed := public.is_open(least if need == "strong" else 0).count(False):
         raise Violation(f"{closed} hidden cell(s) are not shown to be open")
-
-
-def ranges(proof: Json, blanks: Blanks) -> list[tuple[int, int]]:
-    """Return the least and greatest count of each blank over the base and the moves of a proof."""
-    base, (printed, weights, lowest) = proof["base"], blanks
-    is_whole = len(base) == len(weights) and {*map(type, base)} <= {int}
-    if not is_whole or (printed + sum(map(mul, base, weights))) % PRIME:
-        raise Violation("the cells do not add up with the base in the blanks")
-    lows, highs = list(base), list(base)
-    for units, changes in proof["moves"]:
-        is_whole = {*map(type, changes)} == {int} and len({*units}) == len(units) == len(changes) and min(units) >= 0
-        if not is_whole or sum(map(mul, changes, map(weights.__getitem__, units))) % PRIME:
-            raise Violation("a move does not keep the sums")
-        for unit, change in zip(units, changes, strict=True):
-            if (value := base[unit] + change) < lows[unit]:
-                lows[unit] = value
-            elif value > highs[unit]:
-                highs[unit] = value
-    if min(lows, default=lowest) < lowest or max(highs, default=0) > MOST:
-        raise Violation(f"base or moves leave a count below {lowest}, or above any number of persons")
-    return list(zip(lows, highs, strict=True))
-
-
-def check_sealed(sealed: Json, certificate: Json, digest: str, blanks: Blanks) -> None:
-    """Refuse an auditor's certificate of another release, or one that leaves a small count unproved."""
-    if sealed["format"] != SEALED or sealed["certificate"] != digest:
-        raise Violation("the auditor's certificate is of another release")
-    least, bare = certificate["min_cell"], 0
-    for truth, (low, high) in zip(sealed["base"], ranges(sealed, blanks), strict=True):
-        if 0 < truth < least:
-            up, down = (least - truth, 3) if certificate["need"] == "strong" else (1, 1)
-            bare += high - truth < up or truth - low < min(down, truth - blanks[2])
-    if bare:
+    if sealed is not None and (bare := _unproved(least, need, lowest, public, Blanks(counts, [axes], sealed, lowest))):
         raise Violation(f"{bare} small cell(s) are not proved protected")
+
+
+def _unproved(least: int, need: str, lowest: int, public: Blanks, sealed: Blanks) -> int:
+    """Return how many small counts, the first of an auditor's completions being true, none takes as far as is asked."""
+    truths = [n >> sealed.ones.bit_length() - 1 for n in sealed.numbers]
+    up = [least if need == "strong" else truth + 1 for truth in truths]
+    over = [truth + 1 - min(3 if need == "strong" else 1, truth - lowest) for truth in truths]
+    shown = zip(truths, public.reach(up), sealed.reach(up), public.reach(over), sealed.reach(over), strict=True)
+    return sum(1 for truth, one, two, three, four in shown if 0 < truth < least
+               and not ((one or two) and (three < public.tops or four < sealed.tops)))
 
 
 if __name__ == "__main__":
