@@ -3,7 +3,8 @@
     python bench/tables.py [--only T1,T2,T3] [--need weak] [--tables DIR]
 
 Each figure is a process of its own; what is compared with a target leaves its start and imports out, as the peers'
-figures do (reference/privacy.md, section 5), and the whole command stands beside it. T5, a whole state, takes minutes.
+figures do (reference/privacy.md, section 5), and the whole command stands beside it. Verifying is the lone file that an
+auditor runs, start included. T5, a whole state, takes minutes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from nightly import REPO, measured
+from wellbridge.privacy.tables import verifier
+from wellbridge.privacy.tables.certificate import read_sealed
 
 STATE_TABLES: Final = REPO / "../shared/data/privacy/state_tables"
 FLAT: Final = ("school<district", "race")
@@ -67,11 +70,14 @@ def protect(file: Path, need: str, folder: Path) -> dict[str, Any]:
                                    need, "--out", str(out), *seal, "--json"], accepted=(0, 14))
     if json.loads(cost.output)["exit_code"]:
         return {"refused": True, "whole_cpu_s": cost.cpu_s}
-    public = measured("verify", 0, [*program, "verify", str(out), "--json"])
-    both = measured("verify --sealed", 0, [*program, "verify", str(out), *seal, "--json"])
+    opened = folder / "opened.json"
+    opened.write_text(json.dumps(read_sealed(folder / "sealed", folder / "key")), encoding="utf-8")
+    alone = [sys.executable, verifier.__file__, str(out)]
+    public = measured("verify", 0, alone)
+    both = measured("verify --sealed", 0, [*alone, "--sealed", str(opened)])
     return {
         **json.loads(cost.output), "whole_cpu_s": cost.cpu_s, "peak_mb": cost.peak_mb,
-        "verify_cpu_s": json.loads(public.output)["cpu_s"], "verify_sealed_cpu_s": json.loads(both.output)["cpu_s"],
+        "verify_cpu_s": public.cpu_s, "verify_sealed_cpu_s": both.cpu_s,
         "certificate_kb": (out / "certificate.json").stat().st_size / 1024,
     }
 
@@ -83,7 +89,7 @@ def misses(found: dict[str, Any], target: Target) -> list[str]:
         "optimal": target.optimal and not found["optimal"],
         "unprotected 0": found["unprotected"] > 0,
         f"CPU-s ≤ {target.cpu_s}": target.cpu_s is not None and found["cpu_s"] > target.cpu_s,
-        f"verified ≤ {MAX_VERIFY_CPU_S} CPU-s": found["verify_cpu_s"] > MAX_VERIFY_CPU_S,
+        f"verified ≤ {MAX_VERIFY_CPU_S} CPU-s": found["verify_sealed_cpu_s"] > MAX_VERIFY_CPU_S,
     }
     return [what for what, is_missed in missed.items() if is_missed]
 
