@@ -413,8 +413,9 @@ def test_an_auditors_certificate_of_another_release_is_refused(tmp_path: Path) -
 @pytest.mark.parametrize(
     "text",
     ["[" * 100_000, "", "null", "[]", "{}", '{"format": "wellbridge-table/2", "file": "table.csv"}',
-     '{"format": "wellbridge-table/2", "file": "/dev/zero"}', '{"format": "wellbridge-table/2", "file": 7}'],
-    ids=["deep", "empty", "null", "list", "nothing", "no digest", "a device", "a number"],
+     '{"format": "wellbridge-table/2", "file": "/dev/zero"}', '{"format": "wellbridge-table/2", "file": 7}',
+     '{"format": "wellbridge-table/1", "file": "table.csv", "base": [], "moves": []}'],
+    ids=["deep", "empty", "null", "list", "nothing", "no digest", "a device", "a number", "an earlier form"],
 )
 def test_a_certificate_that_is_none_is_a_violation_and_no_fault(text: str, tmp_path: Path) -> None:
     _, _, found = next(with_hidden_cells())
