@@ -58,7 +58,9 @@ def _state(site: Path, record: str) -> dict[str, Any]:
     with open_store(found.vault, VAULT, read_only=True) as vault:
         return {
             "key": bytes.fromhex(record) in [lines[at : at + _ID_BYTES] for at in range(0, len(lines), 76)],
-            "parts": vault.value("SELECT count(*) > 0 FROM record_part WHERE record_id = ?", [record]),
+            "parts": vault.value(
+                "SELECT count(*) > 0 FROM record_part WHERE record_id = ? AND sealed IS NOT NULL", [record]
+            ),
             "id": vault.value("SELECT count(*) > 0 FROM source_key WHERE key = ?", [record]),
             "stones": vault.value("SELECT count(*) FROM record_tombstone WHERE record_id = ?", [record]),
             "is_ending": found.key.with_name("forgetting").exists(),
@@ -99,6 +101,42 @@ def test_a_killed_forgetting_is_ended_by_the_next_run_or_never_was(night: Path, 
         assert _state(site, record) in (_BEFORE, _AFTER), point
         assert _wellbridge(site, *forget).returncode == 0, point
         assert _state(site, record) == _AFTER, point
+        shutil.rmtree(site)
+
+
+def _linked_child(site: Path) -> tuple[str, str]:
+    """Return a clinic's record and the number of the student whose it is."""
+    with open_store(load_site(site).vault, VAULT, read_only=True) as vault:
+        found = vault.frame(
+            "SELECT s.subject_key, n.source_id FROM subject s JOIN subject a ON a.person_key = s.person_key "
+            "AND a.namespace = 'student' JOIN source_key n ON n.key = a.subject_key "
+            "WHERE s.namespace = 'fhir/patient' ORDER BY n.source_id LIMIT 1"
+        ).rows()
+    return found[0]
+
+
+def test_a_night_that_is_killed_while_it_buries_is_ended_by_the_next(night: Path, tmp_path: Path) -> None:
+    record, student = _linked_child(night)
+    waiting = tmp_path / "waiting"
+    shutil.copytree(night, waiting)
+    text = f"student_id,scope,effective_date,withdrawn_date\n{student},all,2026-08-01,\n"
+    (load_site(waiting).feeds["sis"].inbox / "optout_2026-09-29.csv").write_text(text)
+    run = ("run", "--fail-on", "never")
+    points = _points(waiting, tmp_path, *run)
+    buried = {**_AFTER, "stones": 0}
+    assert _state(night, record) == _BEFORE
+    assert _state(tmp_path / "golden", record) == buried
+    assert {"forget.marked", "identity.keys_rewritten", "forget.keys", "store.rewritten", "forget.done"} <= {
+        point.split(":")[0] for point in points
+    }
+    for point in points:
+        site = tmp_path / point.replace(":", "-")
+        shutil.copytree(waiting, site)
+        assert _wellbridge(site, *run, failpoint=point).returncode == -9, point
+        assert _wellbridge(site, *run).returncode in {0, 99}, point
+        assert _state(site, record) == buried, point
+        with open_store(load_site(site).vault, VAULT, read_only=True) as vault:
+            assert vault.value("SELECT count(*) FROM buried_record WHERE record_id = ?", [record]) == 1, point
         shutil.rmtree(site)
 
 

@@ -32,6 +32,7 @@ SAID = (
 )  # fmt: skip
 _STATEMENT = st.tuples(st.sampled_from(NAMES), st.sampled_from(SAID), st.integers(1, 4))
 _NIGHT = st.tuples(st.lists(_STATEMENT, max_size=4), st.none() | st.sampled_from(NAMES[:3]))
+_FIRST = ([("student:1", ANA, 1), ("clinic/patient:a", ANA, 1), ("club/patient:c", ANA, 1)], "student:1")
 
 
 class OptOuts(SmallHub):
@@ -114,8 +115,9 @@ def _hub(folder: Path, *, buries: bool = True) -> Iterator[OptOuts]:
         yield hub
 
 
-@settings(max_examples=30, deadline=None)
-@given(nights=st.lists(_NIGHT, min_size=1, max_size=6), data=st.data())
+@pytest.mark.slow  # a district's matcher starts some hundred times
+@settings(max_examples=25, deadline=None)
+@given(nights=st.lists(_NIGHT, min_size=1, max_size=3).map(lambda later: [_FIRST, *later]), data=st.data())
 def test_who_is_who_is_as_if_nothing_were_buried_in_any_order(
     tmp_path_factory: pytest.TempPathFactory,
     nights: list[tuple[list[tuple[str, Said, int]], str | None]],
