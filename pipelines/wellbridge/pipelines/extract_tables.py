@@ -70,6 +70,8 @@ class DataFile:
         suppressed: what, cell, count, why. Never a value, and never which hidden cell is the small one.
         hidden: counts for the manifest.
         reasons: hidden cells by reason; internal, for the ledger.
+        sizes: denominators that shares are released without and a reader may know from elsewhere; internal, for the
+            attack. None where nothing is left out so.
     """
 
     name: str
@@ -79,6 +81,12 @@ class DataFile:
     suppressed: Sequence[tuple[str, str, int | None, str]]
     hidden: Mapping[str, int]
     reasons: Mapping[str, int] = field(default_factory=dict)
+    sizes: pl.Series | None = None
+
+    @property
+    def known(self) -> pl.DataFrame:
+        """What somebody holds who has the file and knows the sizes of its groups."""
+        return self.frame if self.sizes is None else self.frame.with_columns(self.sizes.alias("denominator"))
 
 
 def aggregate_files(
@@ -234,7 +242,7 @@ def _measure_file(
         suppressed=_hidden_cells(hidden, ("measure_id", "period", "dimension", "member")),
         hidden={"cells": found.table.height, "hidden": hidden.height,
                 "coded": found.table.height - hidden.height - int((found.table["shown"] == "exact").sum())},
-        reasons=found.tally,
+        reasons=found.tally, sizes=found.sizes if asked.percent_only else None,
     )
 
 

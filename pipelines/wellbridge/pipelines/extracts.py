@@ -35,7 +35,7 @@ from wellbridge.pipelines.measures.registry import MEASURES
 from wellbridge.pipelines.policy.release import Limits, check_release, determination
 from wellbridge.pipelines.record_history import check_codes, known_pasts, record_files
 from wellbridge.pipelines.reduced import left_out, protected
-from wellbridge.pipelines.release_history import beside_earlier, check_history
+from wellbridge.pipelines.release_history import beside_earlier, check_history, remember_sizes, with_sizes
 from wellbridge.privacy.agreements import Agreement, check_elements, in_force
 from wellbridge.privacy.codes import LastingCrosswalk
 from wellbridge.privacy.formula import neutralise
@@ -225,11 +225,12 @@ def _publish(
         code_version=importlib.metadata.version("wellbridge"), min_cell=limits.min_cell, k=limits.k,
         formulas=formulas, determination=determination(definition, book, now, limits, results),
     )
-    check_history(out_dir, manifest, contents)
+    check_history(out_dir, manifest, with_sizes(files, contents))
     digest, content = manifest_digest(manifest), manifest_bytes(manifest)
     contents |= {NAME: content, f"{NAME}.sig": signer.sign(NAME, content)}
-    path = _write_whole(out_dir, f"{definition.id}_{manifest['created'][:10]}_{digest[:12]}", contents,
-                        lambda: record(digest), signer.public)
+    name = f"{definition.id}_{manifest['created'][:10]}_{digest[:12]}"
+    remember_sizes(out_dir, name, files)  # first: a release that is out is attacked with them
+    path = _write_whole(out_dir, name, contents, lambda: record(digest), signer.public)
     return _release(path, manifest, {file.name: file.reasons for file in files})
 
 

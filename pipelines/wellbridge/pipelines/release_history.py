@@ -12,7 +12,7 @@ from typing import Any, Final
 from wellbridge.etl.landing import sync, write_private
 from wellbridge.pipelines.extract_tables import DataFile, Hide
 from wellbridge.pipelines.policy.release import Limits
-from wellbridge.pipelines.release_tables import Cell, Contents, Told, columns_of, told_by, told_in
+from wellbridge.pipelines.release_tables import SIZES, Cell, Contents, Told, columns_of, told_by, told_in
 from wellbridge.privacy.formula import neutralise
 from wellbridge.privacy.manifest import NAME, read_manifest
 from wellbridge.privacy.seal import private_folder
@@ -31,7 +31,7 @@ def check_history(out_dir: Path, manifest: Mapping[str, Any], contents: Contents
     Args:
         out_dir: the folder of releases.
         manifest: of the release that is about to be published.
-        contents: its files.
+        contents: its files, see ``with_sizes``.
 
     Raises:
         PrivacyError: WB-E-042, naming the earlier releases and the dimension to drop.
@@ -88,8 +88,31 @@ def remember_page(out_dir: Path, limits: Limits, files: Sequence[DataFile]) -> N
     contents[NAME] = json.dumps(manifest, sort_keys=True).encode()
     digest = hashlib.sha256(b"".join(contents[name] for name in sorted(contents))).hexdigest()
     folder = out_dir / PAGES / f"page_{files[0].facts['on']}_{digest[:12]}"
-    if folder.exists():
-        return
+    if not folder.exists():
+        _keep(folder, contents)
+
+
+def with_sizes(files: Sequence[DataFile], contents: Contents) -> Contents:
+    """Return the contents of files as somebody holds them who knows the sizes that shares are released without."""
+    return {**contents, **{file.name: _known(file) for file in files if file.sizes is not None}}
+
+
+def remember_sizes(out_dir: Path, release: str, files: Sequence[DataFile]) -> None:
+    """Write down the sizes that the shares of a release stand without: later releases are attacked with them.
+
+    A reader can know them from public enrolment counts or other releases, and no release tells which.
+
+    Args:
+        out_dir: the folder of releases.
+        release: the name of the release's folder.
+        files: its data files.
+    """
+    if any(file.sizes is not None for file in files):
+        _keep(out_dir / SIZES / release, with_sizes([file for file in files if file.sizes is not None], {}))
+
+
+def _keep(folder: Path, contents: Contents) -> None:
+    """Write a folder for its owner's eyes, whole or not at all."""
     aside = folder.with_name(f".{secrets.token_hex(8)}")
     private_folder(aside)
     for name, content in contents.items():
@@ -97,6 +120,10 @@ def remember_page(out_dir: Path, limits: Limits, files: Sequence[DataFile]) -> N
     sync(aside)
     aside.rename(folder)
     sync(folder.parent)
+
+
+def _known(file: DataFile) -> bytes:
+    return neutralise(file.known)[0].write_csv().encode()
 
 
 def _told_in(folder: Path) -> list[Told]:
@@ -147,12 +174,12 @@ def _made(make: Callable[[Hide], list[DataFile]], hide: Hide) -> list[DataFile] 
 
 
 def _draft(extract: str, limits: Limits, files: Sequence[DataFile]) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Return what the manifest and the files will say of the tables."""
+    """Return what the manifest and the files will say of the tables to somebody who knows all sizes."""
     manifest = {
         "extract": extract, "min_cell": limits.min_cell, "need": str(Need.STRONG),
         "tables": [{"file": file.name, **file.facts} for file in files],
     }
-    return manifest, {file.name: neutralise(file.frame)[0].write_csv().encode() for file in files}
+    return manifest, {file.name: _known(file) for file in files}
 
 
 def _hidden_by(files: Sequence[DataFile], new: Sequence[Told], seen: Remedy) -> dict[str, list[Cell]]:

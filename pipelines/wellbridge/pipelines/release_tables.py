@@ -7,7 +7,6 @@ day, so every such count is a lower bound of the students' count.
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,12 +22,13 @@ from wellbridge.pipelines.measures.registry import MEASURES
 from wellbridge.privacy.tables.cohorts import UNSAID, Cohort, cohort_of
 from wellbridge.privacy.tables.linked import Need
 from wellbridge.privacy.tables.margins import ALL, crossed
-from wellbridge.privacy.tables.released import BLANK, ReleasedAxis, ReleasedTable, released_rows
+from wellbridge.privacy.tables.released import BLANK, ReleasedAxis, ReleasedTable, Shares, released_rows
 from wellbridge.privacy.tables.sums import UNBOUNDED, Ints
 
 Contents = Mapping[str, bytes]
 Cell = Mapping[str, str]
 
+SIZES: Final = ".sizes"  # beside releases of shares alone: by release its files with the sizes, for the site's eyes
 _WHERE: Final = "manifest.json · tables · on, schools"
 _EPSILON: Final = 1e-9
 _SHARE: Final = 0.00005 + _EPSILON
@@ -72,10 +72,15 @@ def told_by(name: str, manifest: Mapping[str, Any], contents: Contents) -> list[
 
 
 def told_in(folder: Path, manifest: Mapping[str, Any]) -> list[Told]:
-    """Return the tables that the release of a folder tells; see ``told_by``."""
+    """Return the tables that the release of a folder tells, with the sizes that its site kept; see ``told_by``."""
     files = [table["file"] for table in manifest["tables"]]
     # Its last part alone: a manifest from elsewhere must not point out of its folder.
-    return told_by(folder.name, manifest, {file: (folder / Path(file).name).read_bytes() for file in files})
+    return told_by(folder.name, manifest, {file: _content(folder, Path(file).name) for file in files})
+
+
+def _content(folder: Path, name: str) -> bytes:
+    kept = folder.parent / SIZES / folder.name / name
+    return (kept if kept.is_file() else folder / name).read_bytes()
 
 
 def students(facts: Mapping[str, Any]) -> Cohort:
@@ -109,8 +114,8 @@ class _Reader:
         return [Told(facts["file"], table)]
 
     def measures(self, facts: Mapping[str, Any], rows: pl.DataFrame) -> list[Told]:
-        """Each breakdown of each measure, where the release tells its denominators."""
-        if facts.get("percent_only") or facts.get("on") is None:
+        """Each breakdown of each measure; its shares alone, where the sizes behind them are not at hand."""
+        if facts.get("on") is None:
             return []
         adding_up = {tuple(entry) for entry in facts["adding_up"]}
         out = []
@@ -128,27 +133,27 @@ class _Reader:
     def _breakdown(
         self, facts: Mapping[str, Any], key: Mapping[str, str], rows: pl.DataFrame, *, adds_up: bool
     ) -> list[Told]:
-        day, is_mean = facts["on"], key["measure_id"] in facts["means"]
+        day, is_page = facts["on"], bool(facts.get("in_tens"))
         members = [(str(member),) for member in rows["member"]]
         parent = [len(members) - 1 if adds_up else -1] * (len(members) - 1) + [-1]
         axis = ReleasedAxis((key["dimension"],), tuple(members), np.array(parent, dtype=np.int64))
         told = rows["denominator"].cast(pl.Int64, strict=False).fill_null(BLANK).to_numpy()
-        sizes = _Sizes.in_tens(told, self.min_cell) if facts.get("in_tens") else _Sizes(told, told, told)
+        in_tens = is_page and not facts.get("percent_only")
+        sizes = _Sizes.in_tens(told, self.min_cell) if in_tens else _Sizes(told, told, told)
         population = f"measure {key['measure_id']} {key['period']} {day}"
-        whom = cohort_of({"population": population, "on": day}, _WHERE)
-        out = []
-        if is_mean:
-            out.append(Told(facts["file"], self._table((axis,), *sizes.all(), whom), key))
-        else:
-            outcome = ReleasedAxis((OUTCOME,), ((WITH,), (WITHOUT,), (ALL,)), np.array([2, 2, -1], dtype=np.int64))
-            counts, least, greatest = _sides(rows, sizes)
-            out.append(Told(facts["file"], self._table((axis, outcome), counts, least, greatest, whom), key))
+        own = self._table((axis,), *sizes.all(), cohort_of({"population": population, "on": day}, _WHERE))
+        if key["measure_id"] not in facts["means"]:
+            own = _split(own, _shares(rows, is_rounded=is_page), sizes)
+        tables = [own]
         measure = MEASURES.get(key["measure_id"])
         is_everyone = measure is not None and measure.population is Population.EVERYONE
         if adds_up and is_everyone and (NOT_LINKED,) not in members:
-            # What a measure of all students counts out of is the number of students.
-            out.append(Told(facts["file"], self._table((axis,), *sizes.all(), students({"on": day})), key))
-        return out
+            # A measure of all students counts out of their number, and what it finds is a trait of theirs.
+            whom = students({"on": day})
+            trait = replace(own.axes[-1], columns=(f"{OUTCOME} {key['measure_id']} {key['period']}",))
+            tables.append(self._table((axis,), *sizes.all(), whom) if sizes.are_told else
+                          replace(own, axes=(axis, trait), cohort=whom))
+        return [Told(facts["file"], table, key) for table in tables if sizes.are_told or table.shares is not None]
 
     def _table(
         self, axes: tuple[ReleasedAxis, ...], counts: Ints, least: Ints, greatest: Ints, cohort: Cohort
@@ -223,55 +228,59 @@ class _Sizes:
         low, high = np.maximum(told - 5, min_cell), told + 4
         return cls(np.full_like(told, BLANK), np.where(is_told, low, BLANK), np.where(is_told, high, BLANK))
 
+    @property
+    def are_told(self) -> bool:
+        """Whether anything is told of any."""
+        return bool((self.least != BLANK).any())
+
     def all(self) -> tuple[Ints, Ints, Ints]:
         """Return the counts and their ends as a released table has them."""
         is_blank = self.least == BLANK
         return self.told, np.where(is_blank, 0, self.least), np.where(is_blank, UNBOUNDED, self.greatest)
 
 
-def _sides(rows: pl.DataFrame, sizes: _Sizes) -> tuple[Ints, Ints, Ints]:
-    """Return what is told of those with, those without and all, in the order of an axis and its outcomes."""
-    counts = np.full((rows.height, 3), BLANK, dtype=np.int64)
+def _shares(rows: pl.DataFrame, *, is_rounded: bool) -> Shares:
+    """Return the shares that are printed, in the order of an axis and its outcomes."""
+    ends = [_share(row, is_rounded=is_rounded) for row in rows.iter_rows(named=True)]
+    at = np.array([place for place, (low, high) in enumerate(ends) if low > 0 or high < 1], dtype=np.int64)
+    least, greatest = np.array(ends, dtype=np.float64).reshape(-1, 2)[at].T
+    return Shares(3 * at, 3 * at + 1, 3 * at + 2, least, greatest)
+
+
+def _split(table: ReleasedTable, shares: Shares, sizes: _Sizes) -> ReleasedTable:
+    """Return a table of groups with what is told of those with and without; shares stay where no size is exact."""
+    outcome = ReleasedAxis((OUTCOME,), ((WITH,), (WITHOUT,), (ALL,)), np.array([2, 2, -1], dtype=np.int64))
+    counts: Ints = np.full(3 * len(sizes.told), BLANK, dtype=np.int64)
     least, greatest = np.zeros_like(counts), np.full_like(counts, UNBOUNDED)
-    counts[:, 2], least[:, 2], greatest[:, 2] = sizes.all()
-    for at, row in enumerate(rows.iter_rows(named=True)):
-        few, many = int(sizes.least[at]), int(sizes.greatest[at])
-        if few == BLANK:
-            continue
-        with_, without = _ends(row, few, many)
-        least[at, :2], greatest[at, :2] = (with_[0], without[0]), (with_[1], without[1])
-        if with_[0] == with_[1] and few == many:
-            counts[at, :2] = with_[0], without[0]
-    return counts.ravel(), least.ravel(), greatest.ravel()
-
-
-def _ends(row: Mapping[str, str | None], few: int, many: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the least and greatest number of those with and of those without, for a group between two sizes."""
-    if few == many:
-        low, high = _range(row, few)
-        return (low, high), (few - high, few - low)
-    value, at_least, at_most = (row[name] or "" for name in ("value", "at_least", "at_most"))
-    share = float(value or 0)
-    # Whole percents; one and ninety-nine of them are also printed for less and for more.
-    low_end = max(0.0, share - _PERCENT) if value and share > 0.01 else float(at_least or 0) - _PERCENT
-    high_end = min(1.0, share + _PERCENT) if value and share < 0.99 else float(at_most or 1) + _PERCENT
-    low, high = (
-        max(0, math.ceil(low_end * few - _EPSILON)), min(many, math.floor(high_end * many + _EPSILON)),
+    counts[2::3], least[2::3], greatest[2::3] = sizes.all()
+    few, many = least[shares.whole], greatest[shares.whole]
+    for places, (low, high) in zip((shares.part, shares.rest), shares.counts(few, many), strict=True):
+        least[places], greatest[places] = low, high
+        counts[places] = np.where((low == high) & (few == many), low, BLANK)
+    return replace(
+        table, axes=(*table.axes, outcome), counts=counts, least=least, greatest=greatest,
+        shares=shares.only(counts[shares.whole] == BLANK),
     )
-    others = max(0, math.ceil((1 - high_end) * few - _EPSILON)), min(many, math.floor((1 - low_end) * many + _EPSILON))
-    return (low, high), others
 
 
-def _range(row: Mapping[str, str | None], size: int) -> tuple[int, int]:
-    """Return the least and greatest number of those with, as a released row of a measure tells."""
+def _share(row: Mapping[str, str | None], *, is_rounded: bool) -> tuple[float, float]:
+    """Return the ends of the share that a row of a measure prints; 0 and 1 where it prints none.
+
+    Args:
+        row: the row.
+        is_rounded: to whole percents, as the page does; one and ninety-nine of them stand for less and for more too.
+    """
     value, at_least, at_most = (row[name] or "" for name in ("value", "at_least", "at_most"))
+    low, high = float(at_least or 0), float(at_most or 1)
+    # A range of whole percents may have been rounded outwards or inwards.
+    slack = _PERCENT if is_rounded else _ROUNDING if at_least and at_most else 0.0
     if value:
-        # Shares are printed in four decimals: of a large group several counts have one share.
-        return max(0, math.ceil((float(value) - _SHARE) * size)), min(size, math.floor((float(value) + _SHARE) * size))
-    slack = _ROUNDING if at_least and at_most else 0.0
-    low = math.ceil((float(at_least) - slack) * size - _EPSILON) if at_least else 0
-    high = math.floor((float(at_most) + slack) * size + _EPSILON) if at_most else size
-    return max(0, low), min(size, high)
+        share, off = float(value), _PERCENT if is_rounded else _SHARE
+        low = share - off if share > 0.01 or not is_rounded else low - slack
+        high = share + off if share < 0.99 or not is_rounded else high + slack
+    elif at_least or at_most:
+        low, high = (low - slack if at_least else 0.0), (high + slack if at_most else 1.0)
+    return max(0.0, low), min(1.0, high)
 
 
 def columns_of(told: Sequence[Told]) -> list[str]:

@@ -5,7 +5,7 @@ Source: 34 CFR 99.31(b)(1), "whether through single or multiple releases".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -169,7 +169,20 @@ class Examined:
             if sums.rows:
                 few = Explainer(replace(self.system.published(), links=sums))
                 cells = few.because(exposure.number, least=least, greatest=greatest)
+        cells = self._with_sizes(cells)
         return np.array([cell for cell in cells if self.system.printed_by(int(cell))], dtype=np.int64)
+
+    def _with_sizes(self, cells: Iterable[int]) -> Ints:
+        """Add what gives the sizes that shares lean on."""
+        out: dict[int, None] = {}
+        todo = [int(cell) for cell in cells]
+        while todo:
+            cell = todo.pop()
+            if cell not in out:
+                out[cell] = None
+                if cell in self.system.size_of:
+                    todo += self.settled.printed([self.system.size_of[cell]])[0].tolist()
+        return np.array(list(out), dtype=np.int64)
 
 
 def examined(releases: Sequence[ReleasedTable], group: Group) -> Iterator[Examined]:
@@ -202,17 +215,33 @@ def _examined(releases: Sequence[ReleasedTable], group: Group) -> Examined:
     mine = [releases[number] for number in group.members]
     cohorts = [[order[number] for number in cohort] for cohort in group.cohorts]
     differs, unions = bounds_of(mine, cohorts)
-    for is_few in (True, False):
+    # Shares that contradict printed counts are of another state of the records: they tell nothing of these.
+    with_shares = any(one.shares is not None for one in mine)
+    ways = [
+        (is_few, shares)
+        for shares in ((True, False) if with_shares else (False,))
+        for is_few in (True, False)
+    ]
+    for is_few, shares in ways:
         try:
             system = System(mine, cohorts, group.ties, differs=differs, unions=unions, is_few=is_few)
-            return _attacked(system, settled(system.published(), system.printed_in))
+            return _attacked(system, _settled(system, with_shares=shares))
         except PrivacyError as error:
             # More was corrected than a reader would take for likely.
-            if error.code != "WB-E-046" or not is_few or Tie.RESTATED not in group.ties.values():
+            is_other = shares or (is_few and Tie.RESTATED in group.ties.values())
+            if error.code != "WB-E-046" or not is_other:
                 # No single sum is to blame: all of them together are.
                 error.where = error.where or f"releases {', '.join(dict.fromkeys(one.name for one in mine))}"
                 raise
     raise AssertionError("unreachable")
+
+
+def _settled(system: System, *, with_shares: bool) -> Settled:
+    """Return what single sums give; where they give a size, a share tells counts, and those may give more."""
+    known = settled(system.published(), system.printed_in)
+    while with_shares and system.tell_shares(known.published):
+        known = settled(system.published(), system.printed_in)
+    return known
 
 
 def _attacked(system: System, known: Settled) -> Examined:

@@ -37,11 +37,14 @@ class ProtectedMeasures:
             null where hidden.
         reasons: key columns, ``part`` (denominator or value) and ``reason`` of what is hidden; internal.
         tally: hidden parts by reason.
+        sizes: the denominators that may be shown, whether or not shares stand alone: a reader can know them from
+            elsewhere; internal.
     """
 
     table: pl.DataFrame
     reasons: pl.DataFrame
     tally: dict[str, int]
+    sizes: pl.Series
 
 
 def protect_measures(
@@ -74,14 +77,17 @@ def measures_result(
 ) -> ProtectedMeasures:
     """Return the measures of a settled system, see ``protect_measures``."""
     rows = tables.rows
-    shown = [_published(row, _shown(linked, row), asked) for row in rows]
+    known = [_shown(linked, row) for row in rows]
+    shown = [_published(row, one, asked) for row, one in zip(rows, known, strict=True)]
+    sizes = pl.Series("denominator", [one.denominator for one in known], dtype=pl.Int64)
     schema = {"measure_id": pl.String, "period": pl.String, "dimension": pl.String, "member": pl.String,
               "denominator": pl.Int64, "value": pl.Float64, "at_most": pl.Float64, "at_least": pl.Float64,
               "shown": pl.String}
     hidden = [reason for row in rows for reason in _why(linked, row)]
     keys = dict.fromkeys((*KEY, "part", "reason"), pl.String)
     reasons = pl.DataFrame(hidden, schema=keys, orient="row")
-    return ProtectedMeasures(pl.DataFrame(shown, schema=schema, orient="row"), reasons, tally(reasons["reason"]))
+    table = pl.DataFrame(shown, schema=schema, orient="row")
+    return ProtectedMeasures(table, reasons, tally(reasons["reason"]), sizes)
 
 
 @dataclass(frozen=True)

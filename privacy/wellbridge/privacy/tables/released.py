@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,14 +15,16 @@ import polars as pl
 
 from wellbridge.privacy.tables.cohorts import UNSAID, Cohort, cohort_of
 from wellbridge.privacy.tables.margins import ALL
-from wellbridge.privacy.tables.sums import UNBOUNDED, Bools, Ints
+from wellbridge.privacy.tables.sums import UNBOUNDED, Bools, Floats, Ints
 from wellbridge.privacy.tables.verifier import FORMAT
 from wellbridge.schemas.errors import SourceError
 
 BLANK: Final = -1
 _LOST: Final = -2
+_EPSILON: Final = 1e-9
 
 Label = tuple[str, ...]
+Counted = tuple[str, str, date | None]  # a column, and the population and first day of a cohort
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,41 @@ class ReleasedAxis:
 
 
 @dataclass(frozen=True)
+class Shares:
+    """Shares that a release prints: with the size of a group, a share tells the counts behind it.
+
+    Attributes:
+        part, rest, whole: places of those with, those without, and all of each group.
+        least, greatest: ends of those with, of all: 0 to 1.
+    """
+
+    part: Ints
+    rest: Ints
+    whole: Ints
+    least: Floats
+    greatest: Floats
+
+    def counts(self, few: Ints, many: Ints) -> tuple[tuple[Ints, Ints], tuple[Ints, Ints]]:
+        """Return the least and greatest number of those with and of those without, of groups between two sizes."""
+        return _between(self.least, self.greatest, few, many), _between(
+            1 - self.greatest, 1 - self.least, few, many
+        )
+
+    def only(self, chosen: Bools) -> Shares | None:
+        """Return some of them; None where that is none."""
+        if not chosen.any():
+            return None
+        places = (self.part[chosen], self.rest[chosen], self.whole[chosen])
+        return Shares(*places, self.least[chosen], self.greatest[chosen])
+
+
+def _between(least: Floats, greatest: Floats, few: Ints, many: Ints) -> tuple[Ints, Ints]:
+    low, high = np.ceil(least * few - _EPSILON), np.floor(greatest * many + _EPSILON)
+    top = np.where(many < UNBOUNDED, np.minimum(high, many), UNBOUNDED)
+    return np.maximum(low, 0).astype(np.int64), top.astype(np.int64)
+
+
+@dataclass(frozen=True)
 class ReleasedTable:
     """A release as a reader has it.
 
@@ -70,6 +108,7 @@ class ReleasedTable:
         is_lower_bound: its counts are of persons who were let through (a record file): the others were left out for
             what they are in the file, so that their number is no count of a trait.
         hides_zeros: zeros could be hidden, so that a blank may be one for whoever knows the rules.
+        shares: shares printed of groups whose sizes are not, or not exactly; None where there are none.
     """
 
     name: str
@@ -83,6 +122,7 @@ class ReleasedTable:
     greatest: Ints | None = None
     is_lower_bound: bool = False
     hides_zeros: bool = False
+    shares: Shares | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -94,15 +134,38 @@ class ReleasedTable:
         nodes = np.unravel_index(place, self.shape) if self.axes else ()
         return named(self.axes, [int(node) for node in nodes])
 
-    def tells_of(self, counted: frozenset[str]) -> bool:
-        """Tell whether it says something of tables by these columns; a record file, only if it counts by one."""
-        return not self.is_lower_bound or self.axes[0].columns[0] in counted
+    def prints(self, place: int) -> bool:
+        """Tell whether it prints a count, or a share of those whom it counts."""
+        shares = self.shares
+        is_share = shares is not None and bool(((shares.part == place) | (shares.rest == place)).any())
+        return is_share or self.counts[place] != BLANK
+
+    @property
+    def is_shares_alone(self) -> bool:
+        """Whether shares are all that it tells."""
+        is_bounded = self.least is not None and bool(self.least.any())
+        return self.shares is not None and not is_bounded and bool((self.counts == BLANK).all())
+
+    def tells_of(self, counted: frozenset[Counted]) -> bool:
+        """Tell whether it says something of tables that count so.
+
+        A record file does if one counts by its column; shares alone, if one counts the same persons by theirs.
+        """
+        column, whom = self.axes[0].columns[0], (self.cohort.population, self.cohort.first)
+        if self.is_shares_alone:
+            return (column, *whom) in counted
+        return not self.is_lower_bound or any(column == one[0] for one in counted)
 
 
-def counted_by(tables: Sequence[ReleasedTable]) -> frozenset[str]:
-    """Return the columns that tables count by, record files not among them."""
-    counts = [table for table in tables if not table.is_lower_bound]
-    return frozenset(name for table in counts for axis in table.axes for name in axis.columns)
+def counted_by(tables: Sequence[ReleasedTable]) -> frozenset[Counted]:
+    """Return what tables count by and whom; record files, and shares alone, count nobody."""
+    return frozenset(
+        (name, table.cohort.population, table.cohort.first)
+        for table in tables
+        if not table.is_lower_bound and not table.is_shares_alone
+        for axis in table.axes
+        for name in axis.columns
+    )
 
 
 def named(axes: Sequence[ReleasedAxis], nodes: Sequence[int]) -> dict[str, str]:
@@ -313,6 +376,7 @@ __all__ = [
     "Label",
     "ReleasedAxis",
     "ReleasedTable",
+    "Shares",
     "common_axis",
     "fixed_node",
     "named",

@@ -90,6 +90,9 @@ class System:
         self.shown, self.hidden_by_some = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
         self.least, self.greatest = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
         self.blocks: list[Block] = []
+        self.size_of: dict[
+            int, int
+        ] = {}  # of a count that a share tells, the cell of the size that it leans on
         # Who was let through, and who was not, is no trait: such cohorts bound others, and are not looked for.
         self._lower = {
             number
@@ -123,6 +126,35 @@ class System:
             self.sums.links,
         )
 
+    def tell_shares(self, known: Published) -> bool:
+        """Say what printed shares tell of the counts behind them, given what is known of the sizes.
+
+        Returns:
+            Whether that says more than was said before.
+        """
+        few, many = (np.where(known.hidden, end, known.shown) for end in (known.lower, known.upper))
+        is_new = False
+        for number, cells in self.places.items():
+            shares = self.releases[number].shares
+            if shares is None:
+                continue
+            whole = cells[shares.whole]
+            for places, (low, high) in zip(
+                (shares.part, shares.rest), shares.counts(few[whole], many[whole]), strict=True
+            ):
+                is_new |= self._bound(cells[places], whole, low, high)
+        return is_new
+
+    def _bound(self, counts: Ints, whole: Ints, low: Ints, high: Ints) -> bool:
+        """Narrow blanks, each leaning on a size; return whether anything became narrower."""
+        more = (self.shown[counts] == BLANK) & ((low > self.least[counts]) | (high < self.greatest[counts]))
+        np.maximum.at(self.least, counts[more], low[more])
+        np.minimum.at(self.greatest, counts[more], high[more])
+        self.size_of |= dict(zip(counts[more].tolist(), whole[more].tolist(), strict=True))
+        told = counts[more & (self.least[counts] == self.greatest[counts])]
+        self.shown[told] = self.least[told]
+        return bool(more.any())
+
     def label(self, block: Block | None, cell: int) -> dict[str, str]:
         """Return the columns and members of a cell of a block; of no block where only one release has it."""
         if block is None:
@@ -144,7 +176,7 @@ class System:
             (number, int(place))
             for number, cells in self.places.items()
             for place in np.flatnonzero(cells == cell)
-            if self.releases[number].counts[place] != BLANK
+            if self.releases[number].prints(int(place))
         ]
 
     def printed_in(self, cells: Ints) -> str:
