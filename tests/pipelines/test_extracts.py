@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
+from click.testing import CliRunner
 from duckdb_engine import Dialect
 from sqlalchemy.schema import CreateTable
 
@@ -24,6 +25,7 @@ from pipelines.site_templates import write_templates
 from wellbridge.etl.crosswalk import VaultCrosswalk
 from wellbridge.etl.store import Store
 from wellbridge.etl.vault import CROSSWALK
+from wellbridge.pipelines.cli.group import cli
 from wellbridge.pipelines.extract_definitions import ExtractDefinition
 from wellbridge.pipelines.extracts import Release, build, list_releases, load_definitions, verify_release
 from wellbridge.privacy import release_verifier
@@ -31,7 +33,6 @@ from wellbridge.privacy.agreements import Agreement, load_agreement
 from wellbridge.privacy.codes import MemoryCrosswalk
 from wellbridge.privacy.records.criteria import Sensitive
 from wellbridge.privacy.signing import Signer, new_signing_key
-from wellbridge.privacy.tables import verifier
 from wellbridge.schemas.errors import ConfigurationError, PrivacyError
 
 NOW = datetime(2026, 11, 2, 6, 0, tzinfo=UTC)
@@ -502,17 +503,24 @@ def test_a_manifest_with_a_lowered_floor_is_found(copied: Callable[[str], Path],
     assert verify_release(release) == [f"manifest.json: {setting} is below 10"]
 
 
-def test_the_verifier_runs_alone_with_the_standard_library_and_its_one_neighbour(
+def lone_verifier(folder: Path) -> Path:
+    """Have the verifier written as an auditor would."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "verify.pyz"
+    done = CliRunner().invoke(cli, ["extract", "verifier", str(path), "--json"])
+    assert json.loads(done.stdout)["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    return path
+
+
+def test_the_verifier_is_one_file_that_runs_with_the_standard_library_alone(
     copied: Callable[[str], Path], tmp_path: Path, signer: Signer
 ):
     alone = tmp_path / "alone"
-    alone.mkdir()
-    for module in (release_verifier, verifier):
-        shutil.copy(str(module.__file__), alone)
+    path = lone_verifier(alone)
     release = copied(TABLES)
     (alone / "site.pub").write_text(f"{signer.public}\n", encoding="utf-8")
     new_signing_key(alone / "other")
-    command = [sys.executable, "-I", "-S", str(alone / "release_verifier.py"), str(release)]
+    command = [sys.executable, "-I", "-S", str(path), str(release)]
 
     def run(*more: str) -> tuple[int, str]:
         done = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
@@ -527,23 +535,33 @@ def test_the_verifier_runs_alone_with_the_standard_library_and_its_one_neighbour
 
 def test_the_readme_says_how_to_check_a_release_without_the_toolkit(copied: Callable[[str], Path]):
     text = (copied(TABLES) / "README.txt").read_text(encoding="utf-8")
-    assert "release_verifier.py and verifier.py" in text
-    assert "python -I -S release_verifier.py DIR --key KEYS.pub" in text
+    assert "wellbridge extract verifier verify.pyz" in text
+    assert "python -I -S verify.pyz DIR --key KEYS.pub" in text
 
 
-def test_a_verifier_without_its_neighbour_or_a_folder_says_so_in_one_line(tmp_path: Path):
-    shutil.copy(str(release_verifier.__file__), tmp_path)
+def test_one_version_writes_one_verifier_and_never_over_a_file(tmp_path: Path):
+    assert lone_verifier(tmp_path / "a").read_bytes() == lone_verifier(tmp_path / "b").read_bytes()
+    done = CliRunner().invoke(cli, ["extract", "verifier", str(tmp_path / "a" / "verify.pyz"), "--json"])
+    assert done.exit_code == 10
+
+
+def test_a_verifier_that_can_look_at_nothing_says_why_and_quotes_nothing(tmp_path: Path):
+    path = lone_verifier(tmp_path / "alone")
+    (tmp_path / "no.json").write_text("CANARY", encoding="utf-8")
 
     def run(*words: str) -> tuple[int, str, str]:
-        command = [sys.executable, "-I", "-S", str(tmp_path / "release_verifier.py"), *words]
+        command = [sys.executable, "-I", "-S", str(path), *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout, done.stderr
 
-    assert run(str(tmp_path)) == (2, "", "verifier.py: is missing beside release_verifier.py\n")
-    shutil.copy(str(verifier.__file__), tmp_path)
-    for words in ([], [str(tmp_path), "--key"], [str(tmp_path), "--keys", "x"], [str(tmp_path), "--key", "none.pub"]):
+    folder, unreadable = str(tmp_path), str(tmp_path / "no.json")
+    for words in ([], ["none"], [folder, "--key"], [folder, "--keys", "x"], [folder, "--key", "none.pub"],
+                  [folder, "--sealed", unreadable]):  # fmt: skip
         code, said, wrong = run(*words)
-        assert (code, said, wrong.count("\n")) == (2, "", 1)
+        assert (code, said) == (2, "")
+        assert wrong.startswith("usage: ")
+        assert "Traceback" not in wrong
+        assert "CANARY" not in wrong
 
 
 def no_signature(folder: Path, other: Path, signers: list[Signer]) -> None:

@@ -305,8 +305,8 @@ Data through {day.isoformat()}, released to {agreement.recipient} under agreemen
   {"*.certificate.json":<24}what shows that no hidden count can be worked out
 
 wellbridge extract verify checks all of it, with the key of who signed: --key KEYS.pub
-So do two files of Wellbridge without the rest, with nothing but Python. Put release_verifier.py and verifier.py
-into one folder, and run: python -I -S release_verifier.py DIR --key KEYS.pub
+So does one file with nothing but Python. Have it from Wellbridge, not from who made the release:
+wellbridge extract verifier verify.pyz, then python -I -S verify.pyz DIR --key KEYS.pub
 
 A blank count or value is hidden. It is not zero, and hidden cells are not necessarily small. Cells that a
 spreadsheet could run as a formula begin with an apostrophe.

@@ -1,14 +1,15 @@
 """Re-check a site's release, or a protected table, and who signed it, from the released files alone.
 
-Standard library, and ``verifier.py`` beside it for signatures and sums; nothing of the toolkit:
-``python release_verifier.py FOLDER [--key KEYS.pub]``. Of a release are looked at the signature of its manifest, the
-hash of every file, that every column is in the dictionary and no cell runs as a formula; then of each table of counts
+Standard library and the two verifiers of tables; nothing else of the toolkit, so that the three can be handed over as
+one file (``wellbridge extract verifier``). Of a release are looked at the signature of its manifest, the hash of every
+file, that every column is in the dictionary and no cell runs as a formula; then of each table of counts
 and of the measures, by the certificate beside it, that nothing small is printed, all sums hold and every blank stays
 open; and of each record file that every child is one of k alike.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import hashlib
 import json
@@ -19,14 +20,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-try:
-    from wellbridge.privacy.tables import verifier
-except ImportError:  # copied out of the toolkit, and verifier.py with it
-    if not (Path(__file__).parent / "verifier.py").is_file():
-        print("verifier.py: is missing beside release_verifier.py", file=sys.stderr)
-        sys.exit(2)
-    sys.path.insert(0, str(Path(__file__).parent))
-    import verifier  # type: ignore[import-not-found,no-redef]
+from wellbridge.privacy.tables import amounts_verifier, verifier
 
 Json = dict[str, Any]
 Key = tuple[str, ...]
@@ -49,6 +43,8 @@ def verify(folder: str | Path, sealed: Json | None = None, keys: str | None = No
     """
     folder = Path(folder)
     if (folder / verifier.NAME).exists() and not (folder / MANIFEST).exists():
+        if amounts_verifier.holds_amounts(folder):
+            return amounts_verifier.verify(folder, sealed, keys)
         return verifier.verify(folder, sealed, keys)
     try:
         content = (folder / MANIFEST).read_bytes()
@@ -247,14 +243,24 @@ def _apart(held: Counter[str], whole: Counter[str]) -> float:
     return sum(abs(held[value] / size - count / total) for value, count in whole.items()) / 2
 
 
-if __name__ == "__main__":
-    if len(sys.argv) not in {2, 4} or sys.argv[2:3] not in ([], ["--key"]):
-        print("usage: python release_verifier.py FOLDER [--key KEYS.pub]", file=sys.stderr)
-        sys.exit(2)
-    if sys.argv[3:] and not Path(sys.argv[3]).is_file():
-        print("the file of public keys is missing", file=sys.stderr)
-        sys.exit(2)
-    given = Path(sys.argv[3]).read_text(encoding="utf-8") if sys.argv[3:] else None
-    problems = verify(sys.argv[1], keys=given)
+def main() -> None:
+    """Check the folder that the command line names: exit 18 on a violation, 2 where nothing could be looked at."""
+    parser = argparse.ArgumentParser(description="Check a release, or a protected table, by its files alone.")
+    parser.add_argument("folder", metavar="DIR", type=Path)
+    parser.add_argument("--key", metavar="KEYS.pub", type=Path, help="public keys, one of which must have signed")
+    parser.add_argument("--sealed", metavar="SEALED.json", type=Path, help="of a table: the auditor's certificate")
+    given = parser.parse_args()
+    if not given.folder.is_dir():
+        parser.error("DIR is no folder")
+    try:
+        keys = given.key.read_text(encoding="utf-8") if given.key else None
+        sealed = json.loads(given.sealed.read_bytes()) if given.sealed else None
+    except (OSError, ValueError, RecursionError):
+        parser.error("the keys or the auditor's certificate cannot be read")
+    problems = verify(given.folder, sealed, keys)
     print("\n".join(problems) or "sound")
     sys.exit(18 if problems else 0)
+
+
+if __name__ == "__main__":
+    main()

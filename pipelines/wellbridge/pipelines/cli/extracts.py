@@ -116,3 +116,29 @@ def extract_verify(path: Path, key: Path | None, as_json: bool) -> Exit:
     else:
         click.echo(f"The release is as it was built, and keeps what it promises.\n{who}")
     return code
+
+
+@extract.command("verifier")
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@json_option
+@command
+def extract_verifier(file: Path, as_json: bool) -> Exit:
+    """Write the check of releases and tables as one file that needs Python alone.
+
+    To run it: python -I -S FILE DIR --key KEYS.pub. The same version of Wellbridge writes the same bytes.
+    """
+    import hashlib
+
+    from wellbridge.privacy.lone_verifier import lone_verifier
+    from wellbridge.privacy.seal import wrote_new
+
+    content = lone_verifier()
+    if not wrote_new(file, lambda out: out.write(content)):
+        raise ConfigurationError("WB-E-011", "The file is there already, or cannot be written.", f"file {file.name}",
+                                 todo="Name a new file in a folder that exists")
+    digest = hashlib.sha256(content).hexdigest()
+    if as_json:
+        show_json(document(Exit.DONE, path=str(file), sha256=digest))
+    else:
+        click.echo(f"{file}  sha256 {digest}\nTo check a release: python -I -S {file} DIR --key KEYS.pub")
+    return Exit.DONE

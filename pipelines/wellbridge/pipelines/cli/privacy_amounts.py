@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -143,14 +142,3 @@ def protect_amounts_file(
         click.echo(table([{name: fact for name, fact in facts.items() if name != "out"}]))
         click.echo(f"Release: {out}")
     return Exit.DONE
-
-
-def holds_amounts(folder: Path) -> bool:
-    """Whether a release says that it is one of amounts."""
-    from wellbridge.privacy.tables.amounts_verifier import FORMAT
-
-    try:
-        found = json.loads((folder / "certificate.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and found.get("format") == FORMAT

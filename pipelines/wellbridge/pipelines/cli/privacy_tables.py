@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from wellbridge.pipelines.cli.output import command, document, json_option, show_json, table
-from wellbridge.pipelines.cli.privacy_amounts import amount_options, holds_amounts, or_amounts
+from wellbridge.pipelines.cli.privacy_amounts import amount_options, or_amounts
 from wellbridge.schemas.errors import ConfigurationError, Exit, VerifyError
 
 if TYPE_CHECKING:
@@ -175,7 +175,6 @@ def verify_command(
     """
     from wellbridge.privacy import release_verifier
     from wellbridge.privacy.signing import origin, read_public_keys
-    from wellbridge.privacy.tables import amounts_verifier
     from wellbridge.privacy.tables.certificate import read_sealed
 
     if (sealed is None) != (seal_key is None):
@@ -183,7 +182,7 @@ def verify_command(
     truth = None if sealed is None or seal_key is None else read_sealed(sealed, seal_key)
     keys = None if key is None else read_public_keys(key)
     started = time.process_time()
-    violations = (amounts_verifier if holds_amounts(folder) else release_verifier).verify(folder, truth, keys)
+    violations = release_verifier.verify(folder, truth, keys)
     cpu_s = round(time.process_time() - started, 3)
     code, signed = Exit.VERIFY if violations else Exit.DONE, folder / release_verifier.MANIFEST
     who = origin(signed if signed.exists() else folder / "certificate.json", keys)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -43,6 +42,15 @@ def verify(folder: str | Path, sealed: Json | None = None, keys: str | None = No
         return _violations(certificate, *table_cells(Path(folder), certificate, FORMAT), sealed)
     except (Violation, *UNREADABLE) as error:
         return [str(error) if isinstance(error, Violation) else f"the release cannot be read ({type(error).__name__})"]
+
+
+def holds_amounts(folder: Path) -> bool:
+    """Whether a release says that it is one of amounts."""
+    try:
+        found = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.get("format") == FORMAT
 
 
 def _violations(certificate: Json, found: list[int | None], axes: Axes, sealed: Json | None) -> list[str]:
@@ -118,10 +126,3 @@ def _bare(needs: list[tuple[int, int]], blanks: Blanks, known: set[int]) -> set[
         used &= at_least[unit] & ~above[unit]
     return {unit for unit in range(len(needs)) if unit not in known
             and (not higher[unit] & used or not_lower[unit] & used == used)}
-
-
-if __name__ == "__main__":
-    truth = json.loads(Path(sys.argv[2]).read_text(encoding="utf-8")) if len(sys.argv) > 2 else None
-    found_problems = verify(sys.argv[1], truth)
-    print("\n".join(found_problems) or "sound")
-    sys.exit(18 if found_problems else 0)
