@@ -91,7 +91,7 @@ def _opt_out(site: Site, day: str, *lines: str) -> dict[str, Any]:
     return _night(site)
 
 
-def _deliver_again(site: Site, synthetic: Path, patient: str, day: str, *, family: str | None = None) -> None:
+def _deliver_again(site: Site, synthetic: Path, patient: str, day: str, family: str) -> None:
     """Deliver the clinic's first night again under another day, one patient's name changed."""
     (first,) = (synthetic / "night-1" / "fhir").iterdir()
     target = site.feeds["fhir"].inbox / f"fhir_{day}"
@@ -99,7 +99,7 @@ def _deliver_again(site: Site, synthetic: Path, patient: str, day: str, *, famil
     lines = []
     for line in (target / "Patient.ndjson").read_text().splitlines():
         said = json.loads(line)
-        if said["id"] == patient and family:
+        if said["id"] == patient:
             said["name"][0]["family"] = family
             said["meta"]["lastUpdated"] = f"{day}T21:00:00Z"
         lines.append(json.dumps(said, ensure_ascii=False))
@@ -171,7 +171,7 @@ def test_a_later_delivery_of_a_buried_record_is_removed_and_never_stored(
     _opt_out(site, "2026-10-01", f"{child['student']},all,2026-10-01,")
     subjects = _vault(site, "SELECT count(*) AS n FROM subject")
     stones = _vault(site, "SELECT * FROM buried_record ORDER BY record_id")
-    _deliver_again(site, first_night / "synthetic", child["source_id"], "2026-10-02", family=CANARY)
+    _deliver_again(site, first_night / "synthetic", child["source_id"], "2026-10-02", CANARY)
     report = _night(site)
     assert _removed(report) > 0
     assert _facts(site, record) == 0
@@ -181,6 +181,31 @@ def test_a_later_delivery_of_a_buried_record_is_removed_and_never_stored(
     everywhere = _everywhere(site)
     assert CANARY.lower().encode() not in everywhere.lower()
     assert child["source_id"].encode() not in everywhere
+
+
+def test_a_new_record_of_the_child_is_buried_in_the_night_in_which_it_comes_and_ends_no_review_sheet(
+    child: dict[str, str], first_night: Path, tmp_path: Path
+) -> None:
+    later = init_site(tmp_path / "later")
+    for feed in ("oneroster", "edfi"):
+        shutil.copytree(
+            first_night / "synthetic" / "night-1" / feed, later.feeds[feed].inbox, dirs_exist_ok=True
+        )
+    _opt_out(later, "2026-10-01", f"{child['student']},all,2026-10-01,")
+    sheet = later.state / "review" / "sheet.html"
+    sheet.parent.mkdir(exist_ok=True)
+    sheet.write_text("a question about others")
+    shutil.copytree(
+        first_night / "synthetic" / "night-1" / "fhir", later.feeds["fhir"].inbox, dirs_exist_ok=True
+    )
+    assert _removed(_night(later)) > 0
+    (new,) = _vault(
+        later, "SELECT b.record_id, r.seen_at FROM buried_record b JOIN source_record r USING (record_id)"
+    )
+    assert new["seen_at"] == _vault(later, "SELECT max(seen_at) AS last FROM source_record")[0]["last"]
+    assert _said(later, new["record_id"]).height == 0
+    assert child["source_id"].encode() not in _everywhere(later)
+    assert sheet.exists()
 
 
 def test_an_opt_out_taken_back_brings_the_record_its_words_and_its_facts_in_the_same_night(
@@ -216,7 +241,7 @@ def test_what_changed_while_a_record_was_buried_is_what_comes_back(
     steps = [
         lambda one: _opt_out(one, "2026-10-01", line),
         lambda one: (
-            _deliver_again(one, first_night / "synthetic", child["source_id"], "2026-10-02", family=CANARY),
+            _deliver_again(one, first_night / "synthetic", child["source_id"], "2026-10-02", CANARY),
             _night(one),
         ),
         lambda one: _opt_out(one, "2026-10-09", f"{line}2026-10-09"),

@@ -50,7 +50,7 @@ def follow_opt_outs(night: Night) -> None:
     coming = below.join(opted, on="record_id", how="anti")
     by = By(_BY, OPTED_OUT, night.run_id)
     if going.height:
-        begin_forgetting(night.site)
+        begin_forgetting(night.site, may_be_on_sheets=_were_known(night, going))
         bury(night.vault, going, by)
     if coming.height:
         lift(night.vault, coming, by)
@@ -60,6 +60,17 @@ def follow_opt_outs(night: Night) -> None:
     if going.height or coming.height:
         detail = f"{going.height} records buried, {coming.height} lifted · {OPTED_OUT}"
         write_event(night.warehouse, "identity.opt_out", night.run_id, detail)
+
+
+def _were_known(night: Night, records: pl.DataFrame) -> bool:
+    """Say whether one of the records came before this run."""
+    found = night.vault.store.frame(
+        "SELECT 1 FROM source_record r SEMI JOIN gone g USING (record_id) "
+        "WHERE r.seen_at <= (SELECT max(ended_at) FROM identity_run WHERE run_id <> ?) LIMIT 1",
+        [night.run_id],
+        gone=records,
+    )
+    return found.height > 0
 
 
 def recall(night: Night, records: pl.DataFrame) -> pl.DataFrame:

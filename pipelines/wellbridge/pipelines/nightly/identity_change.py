@@ -12,7 +12,7 @@ from wellbridge.etl.identity.hub import By
 from wellbridge.etl.store import open_store, rewrite
 from wellbridge.etl.vault import VAULT, Vault
 from wellbridge.pipelines.nightly.run import Wanted, forgetting, run_night
-from wellbridge.pipelines.nightly.stores import begin_forgetting, seals_of, settle
+from wellbridge.pipelines.nightly.stores import SHEETS, begin_forgetting, seals_of, settle
 from wellbridge.pipelines.site import Site
 from wellbridge.schemas.warehouse import METADATA
 
@@ -46,7 +46,7 @@ def forget_records(site: Site, records: Sequence[str], by: By) -> list[str]:
     """
 
     def erase(vault: Vault, run_id: str) -> tuple[list[str], str]:
-        begin_forgetting(site)
+        begin_forgetting(site, may_be_on_sheets=True)
         known = set(forgotten(vault.store))
         new = [record for record in records if record not in known]
         decisions = forget(vault, new, By(by.reviewer, by.reason, run_id, by.second))
@@ -57,7 +57,7 @@ def forget_records(site: Site, records: Sequence[str], by: By) -> list[str]:
 
 
 def finish_forgetting(site: Site) -> None:
-    """End what was begun: destroy the keys of forgotten and buried records and all review sheets, write the vault anew.
+    """End what was begun: destroy keys of forgotten and buried records, remove review sheets, write the vault anew.
 
     Does nothing where nothing was begun. The site is locked by the caller, and neither store is open.
     """
@@ -70,8 +70,9 @@ def finish_forgetting(site: Site) -> None:
             gone = keyless(vault)
         seals_of(site).keys.destroy(gone)
         reach("forget.keys")
-        for sheet in sheets_of(site).glob("*"):  # which children are on a sheet is not known
-            sheet.unlink()
+        if forgetting(site).read_text() == SHEETS:
+            for sheet in sheets_of(site).glob("*"):  # which children are on a sheet is not known
+                sheet.unlink()
         rewrite(site.vault, VAULT)
     forgetting(site).unlink()
     reach("forget.done")

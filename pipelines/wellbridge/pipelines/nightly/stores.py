@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
@@ -20,6 +21,8 @@ from wellbridge.pipelines.nightly.run import forgetting
 from wellbridge.pipelines.site import Site
 from wellbridge.privacy.seal import read_key
 from wellbridge.schemas.warehouse import LEDGER_EVENT, METADATA
+
+SHEETS: Final = "sheets"  # stands in the mark of a forgetting that has to end review sheets too
 
 
 @contextmanager
@@ -93,12 +96,16 @@ def write_event(warehouse: Store, action: str, change_id: str | None, detail: st
     )
 
 
-def begin_forgetting(site: Site) -> None:
+def begin_forgetting(site: Site, *, may_be_on_sheets: bool) -> None:
     """Mark that records are being forgotten or buried; whoever runs next ends it (``finish_forgetting``).
 
     Called before anything commits. What does not commit is not in the vault either, and there is nothing to end.
+
+    Args:
+        site: the site, locked by the caller.
+        may_be_on_sheets: one of the records was in the vault before, so a review sheet may hold what it said.
     """
-    write_private(forgetting(site), "")
+    write_private(forgetting(site), SHEETS if may_be_on_sheets else "")
     sync(forgetting(site).parent)
     reach("forget.marked")
 

@@ -108,11 +108,11 @@ def _walk(night: Night, arrived: list[Arrival], wanted: Wanted) -> bool:
         night.tally.include(batch.tally)
     if wanted.change is not None:
         write_event(night.warehouse, *_changed(night, wanted.change))
-    relink(night.warehouse, PERSON_TABLES, link(night.vault, night.run_id, night.matcher))
+    moved = link(night.vault, night.run_id, night.matcher)
+    relink(night.warehouse, PERSON_TABLES, moved)
     night.standing = _standing(night)
-    linked = _linked_persons(night)
     for batch in batches:
-        batch.persons = linked if batch.source.is_partner else None
+        batch.persons = moved if moved.height else None
         place(night, batch)
         reach("placing.delivery")
         night.landing.forget_plain(batch.delivery.batch_id)
@@ -166,14 +166,6 @@ def _standing(night: Night) -> pl.DataFrame:
         store.frame("SELECT subject_key, person_key FROM subject"),
         night.as_of(),
     )
-
-
-def _linked_persons(night: Night) -> pl.DataFrame | None:
-    """Return the subjects that are linked to another's person; the rosters' own subjects never are."""
-    people = night.vault.store.frame(
-        "SELECT subject_key, person_key FROM subject WHERE person_key <> own_person_key"
-    )
-    return people if people.height else None
 
 
 def _refusing_persons(night: Night) -> pl.DataFrame:
