@@ -369,6 +369,19 @@ def test_a_patient_gives_traits_to_the_vault_and_no_fact(tmp_path: Path) -> None
     assert shaped("fhir", "patients", taken.kept["patients"]) == {}
 
 
+def test_a_name_that_is_one_text_is_kept_and_names_in_parts_come_before_it(tmp_path: Path) -> None:
+    def named(**name: Any) -> tuple[Any, Any]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        row = export(folder, {"resourceType": "Patient", "id": "p1", "birthDate": "2010-05-06", "name": [name]}).only(
+            "patients")
+        return row["first_name"], row["last_name"]
+
+    assert named(text="Lee, Ann") == ("Lee, Ann", None)
+    assert named(text="Ann Lee", family="Lee") == (None, "Lee")
+    assert named(text="Ann M Lee", family="Lee", given=["Ann"]) == ("Ann", "Lee")
+
+
 def test_half_a_birth_date_and_an_unknown_gender_are_missing_not_wrong(tmp_path: Path) -> None:
     row = export(tmp_path, {
         "resourceType": "Patient", "id": "p1", "gender": "unknown", "birthDate": "2010-05"}).only("patients")

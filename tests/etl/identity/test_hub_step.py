@@ -239,6 +239,16 @@ def test_a_missing_event_breaks_the_chain(hub: SmallHub) -> None:
     assert verify_events(hub.store) == 1
 
 
+@pytest.mark.parametrize("name", ["Ana Quixote", "Quixote, Ana"])
+def test_a_notice_with_the_name_in_one_line_finds_its_child(tmp_path: Path, name: str) -> None:
+    with SmallHub(tmp_path / "hub") as hub:
+        for place, child in enumerate((ANA, BEN, CLEO)):
+            hub.say(f"student:{place}", child)
+        hub.say("police/client:n", {"first_name": name, "birth_date": ANA["birth_date"]})
+        hub.link()
+        assert frozenset({"student:0", "police/client:n"}) in hub.partition()
+
+
 def test_twins_and_siblings_stay_apart(tmp_path: Path) -> None:
     twins = [{**ANA, "first_name": name} for name in ("Ana", "Ida")]
     orders = list(

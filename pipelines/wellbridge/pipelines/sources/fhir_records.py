@@ -119,9 +119,12 @@ def _patient(record: Record, context: Context) -> Flat:
     address = _preferred(children(record, "address"), ("home", "", "work"))
     phones = [one for one in children(record, "telecom") if text(one, "system") in ("phone", "sms")]
     gender = text(record, "gender")
+    given, family = next(iter(texts(name, "given")), None), text(name, "family")
+    # Some systems know a name as one text alone; linking divides it (``identity.standard``).
+    whole = text(name, "text") if given is None and family is None else None
     return Flat("patients", {
         **_own(record, context),
-        "first_name": next(iter(texts(name, "given")), None), "last_name": text(name, "family"),
+        "first_name": given or whole, "last_name": family,
         "birthDate": _whole_date(text(record, "birthDate")),
         "gender": None if gender == "unknown" else gender,
         "postalCode": text(address, "postalCode"), "address": " ".join(texts(address, "line")) or None,
