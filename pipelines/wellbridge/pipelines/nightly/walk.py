@@ -73,6 +73,7 @@ def run_walk(
         links = check_links(night, is_by_person=wanted.change is not None) if touched else None
         report = replace(_report(night, run_id, wanted), links=links)
         if touched:
+            follow_opt_outs(night)  # once no gate can stop the night any more
             _write_ledger(night, report, started)
         progress("", "commit", 0)
     finish_forgetting(site)
@@ -122,7 +123,6 @@ def _walk(night: Night, arrived: list[Arrival], wanted: Wanted) -> bool:
     _mend(night, wanted)
     close_superseded(night)
     reach("mending.done")
-    follow_opt_outs(night)
     _derive(night)
     reach("derive.done")
     return True
