@@ -175,6 +175,54 @@ def test_a_school_that_falls_behind_stops_the_night_and_is_not_named(site: Site)
     where = found["errors"][0]["where"]
     assert "school" in where
     assert school not in where
+    failed = next(gate for gate in found["links"]["gates"] if not gate["holds"])
+    assert failed["failed_by"] == [f"school={school}"]
+    told = next(one for one in found["links"]["groups"] if one["value"] == school)
+    assert told["true_pairs"] >= 40
+    assert told["others_recall"] - told["recall"] == pytest.approx(told["gap"], abs=1e-4)
+    assert told["waits_in"] in {one["source"] for one in found["links"]["sources"] if one["for_review"]}
+
+
+def test_a_refused_night_shows_the_groups_that_fail_and_status_keeps_it_until_one_is_taken(
+    site: Site,
+) -> None:
+    school = _largest_school(site)
+    _make_questions(site, 60, school=school)
+    told = CliRunner().invoke(cli, ["run", "--project", str(site.root)])
+    assert told.exit_code == 14
+    row = next(line for line in told.stdout.splitlines() if line.startswith("school ") and school in line)
+    assert len(row.split()) == 7, "group, value, size, recall, others', gap, source"
+    assert "wellbridge run --gates warn" in told.stderr
+    assert "wellbridge identity review next" in told.stderr
+    assert site.refused_links.stat().st_mode & 0o077 == 0
+
+    def status() -> tuple[str, dict[str, Any]]:
+        arguments = ["identity", "status", "--project", str(site.root)]
+        text, found = (CliRunner().invoke(cli, [*arguments, *more]).stdout for more in ([], ["--json"]))
+        return text, json.loads(found)
+
+    text, found = status()
+    assert row in text.splitlines()
+    assert found["refused"]["links"]["gates"][0]["failed_by"] == [f"school={school}"]
+    taken, _ = _run(site, "--gates", "warn")
+    assert taken.exit_code in {0, 13}
+    assert status()[1]["refused"] is None
+    assert status()[1]["review"] >= 40, "now its questions can be answered"
+
+
+def test_status_lists_groups_that_are_behind_and_more_than_chance_first(site: Site) -> None:
+    school = _largest_school(site)
+    _make_questions(site, 60, school=school)
+    _run(site, "--gates", "warn")
+    text = CliRunner().invoke(cli, ["identity", "status", "--project", str(site.root)]).stdout
+    lines = text[text.index("furthest behind") :].splitlines()
+    place = lines[1].index("chance")
+    rows = [line for line in lines[3:] if line][: lines[3:].index("")]
+    assert next(row for row in rows if row.startswith("school "))[place:].strip() == "no"
+    assert school in next(row for row in rows if row.startswith("school "))
+    assert [float(row.split()[5]) > 0 for row in rows] == [True] * len(rows)
+    chances = [row[place:].strip() for row in rows]
+    assert chances == sorted(chances)
 
 
 def test_a_persons_decision_is_never_stopped(site: Site) -> None:

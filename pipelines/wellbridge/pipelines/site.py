@@ -129,6 +129,11 @@ class Site:
         return self.state / "seen.json"
 
     @property
+    def refused_links(self) -> Path:
+        """How the links stood of the last night that a gate refused; no such file once one was taken."""
+        return self.state / "refused-links.json"
+
+    @property
     def releases(self) -> Path:
         """Where built extracts are published."""
         return self.root / "releases"

@@ -323,7 +323,8 @@ ADVICE: Final[dict[str, Advice]] = {
     ),
     "WB-E-105": Advice(
         "Links that miss one group more than others, or that changed at a stroke, hide or misplace children's care.",
-        "Look at what the feeds sent; if the links may stand: wellbridge run --gates warn, then identity review",
+        "Look at what the feeds sent; then wellbridge run --gates warn takes the night, and its questions are answered "
+        "by: wellbridge identity review next",
     ),
     "WB-E-106": Advice(
         "A model that nobody has checked would decide whose record is whose.",
@@ -340,17 +341,27 @@ class SafeError(Exception):
         what: one sentence in the reader's words. Never a cell value.
         where: file, row, column, feed or setting, joined by " · ". Never a cell value.
         todo: overrides the code's usual next step.
+        facts: names and counts that stand in a command's document beside the error.
     """
 
     exit: ClassVar[Exit] = Exit.BUG
 
-    def __init__(self, code: str, what: str, where: str = "", *, todo: str | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        what: str,
+        where: str = "",
+        *,
+        todo: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(f"{code}: {what}")
         self.code = code
         self.what = what
         self.where = where
         self.why = ADVICE[code].why
         self.todo = todo or ADVICE[code].todo
+        self.facts = dict(facts or {})
 
     def as_dict(self) -> dict[str, Any]:
         """Return the five parts for a JSON document."""

@@ -58,8 +58,9 @@ def watch(store: Store, run_id: str, about: pl.DataFrame, model: Model) -> dict[
 
     Returns:
         ``sources`` (links by tier, records for review, and links beside whose record another child of the home stood:
-        all, and those decided by less than ten bits), ``groups`` (estimated recall), ``level_shares`` by source, and
-        ``drift`` (bits a link since the last run, by source and comparison). It holds no value of any record.
+        all, and those decided by less than ten bits), ``groups`` (estimated recall, and ``waits_in``: the source most
+        of whose records wait), ``level_shares`` by source, and ``drift`` (bits a link since the last run, by source and
+        comparison). It holds no value of any record.
     """
     if not store.value("SELECT count(*) FROM identity_run WHERE run_id = ?", [run_id]):
         return None
@@ -86,13 +87,27 @@ def _groups(pairs: pl.DataFrame, names: list[str]) -> list[dict[str, Any]]:
     """
     groups = recall_by_group(pairs, names)
     whole = round(pairs["size"].sum())
+    waits_in = {name: _waits_in(pairs, name) for name in names}
     confidence = 1 - (1 - CONFIDENCE) / max(len(groups), 1)
     for one in groups:
+        one["waits_in"] = waits_in[one["group"]].get(one["value"])
         size, rest = one["true_pairs"], one["others_recall"]
         own = wilson(round(one["recall"] * size), size, confidence)
         others = wilson(round((rest or 0.0) * (whole - size)), max(whole - size, 0), confidence)
         one["is_more_than_chance"] = bool(own and others and own[1] < others[0])
     return groups
+
+
+def _waits_in(pairs: pl.DataFrame, name: str) -> dict[str, str]:
+    """Return, by value of a group, the source of which most records wait."""
+    waiting = (
+        pairs.filter(~pl.col("is_found"))
+        .group_by(pl.col(name).cast(pl.String).alias("value"), "source")
+        .agg(pl.col("size").sum())
+        .sort("size", "source", descending=[True, False])
+        .unique("value", keep="first", maintain_order=True)
+    )
+    return dict(waiting.drop_nulls("value").select("value", "source").iter_rows())
 
 
 def _asked(store: Store, sql: str, **values: float) -> pl.DataFrame:

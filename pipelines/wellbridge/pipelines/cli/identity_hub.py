@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wellbridge.pipelines.cli.nights import GROUP_COLUMNS, show_links
 from wellbridge.pipelines.cli.output import command, document, json_option, project_option, show_json, table
 from wellbridge.pipelines.site import Site, load_site
 from wellbridge.schemas.errors import ConfigurationError, Exit
@@ -75,9 +76,11 @@ def _day(moment: datetime | None) -> date | None:
 def status_command(project: Path, as_json: bool) -> Exit:
     """Count records, persons, links and questions, and check the chain of key events."""
     from wellbridge.etl.identity.explain import summary
+    from wellbridge.pipelines.nightly.link_gates import refused_links
 
-    with _hub(load_site(project)) as store:
-        found = summary(store)
+    site = load_site(project)
+    with _hub(site) as store:
+        found = {**summary(store), "refused": refused_links(site)}
     code = Exit.DONE if found["events"]["first_broken"] is None else Exit.VERIFY
     if as_json:
         show_json(document(code, **found))
@@ -88,6 +91,10 @@ def status_command(project: Path, as_json: bool) -> Exit:
         click.echo(table(found["decided"], ["outcome", "reason", "pairs"]))
     for line in _last_links(found["run"]):
         click.echo(line)
+    if found["refused"]:
+        click.echo(f"\nA gate refused the night of {found['refused']['at']}; nothing of it was taken:")
+        show_links(found["refused"]["links"])
+        click.echo("To take it: wellbridge run --gates warn; then: wellbridge identity review next")
     broken = found["events"]["first_broken"]
     chain = "whole" if broken is None else f"BROKEN at event {broken}"
     click.echo(f"\n{found['events']['count']:,} key events, their chain {chain}.")
@@ -99,17 +106,16 @@ def _last_links(run: dict[str, Any] | None) -> list[str]:
     links = json.loads(run["metrics"]).get("links") if run else None
     if not links:
         return []
-    behind: dict[str, dict[str, Any]] = {}  # of each kind of group the one furthest behind
-    for one in sorted(links["groups"], key=lambda one: -(one["gap"] or 0)):
-        if (one["gap"] or 0) > 0:
-            behind.setdefault(one["group"], one)
+    groups = [one for one in links["groups"] if (one["gap"] or 0) > 0]
+    groups.sort(key=lambda one: (not one["is_more_than_chance"], -one["gap"]))
+    behind: dict[str, dict[str, Any]] = {}  # of each kind of group the first
+    for one in groups:
+        behind.setdefault(one["group"], one)
     lines = [f"\nLinks to the roster after run {run['run_id']}:", table(links["sources"])] if run else []
     if behind:
-        columns = ["group", "value", "true_pairs", "recall", "others_recall", "gap"]
-        lines += [
-            "\nOf each kind of group the one furthest behind, by recall as estimated from open questions:"
-        ]
-        lines += [table(list(behind.values()), columns)]
+        title = "Of each kind of group the one furthest behind, by recall as estimated from open questions"
+        rows = [{**one, "chance": not one["is_more_than_chance"]} for one in behind.values()]
+        lines += [f"\n{title} (chance: by no more than chance):", table(rows, [*GROUP_COLUMNS, "chance"])]
     most = links["drift"]["most"]
     return [
         *lines,

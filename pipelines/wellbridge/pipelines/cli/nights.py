@@ -18,10 +18,11 @@ from wellbridge.pipelines.cli.output import (
 )
 from wellbridge.pipelines.nightly.run import RunReport, Wanted, new_arrivals, run_night
 from wellbridge.pipelines.site import FAIL_ON, GATES, Site, load_site
-from wellbridge.schemas.errors import Exit, HeldError, render
+from wellbridge.schemas.errors import Exit, HeldError, PrivacyError, render
 
 HELD_ROWS = "WB-E-031"
 _SHOWN = 3  # reasons for which rows are held that are told one by one
+GROUP_COLUMNS = ["group", "value", "true_pairs", "recall", "others_recall", "gap", "waits_in"]
 _COUNTS = ["feed", "read", "loaded", "unchanged", "held", "removed"]
 
 select_option = click.option(
@@ -108,11 +109,13 @@ def _run(
     quiet: bool,
     as_json: bool,
 ) -> Exit:
-    progress = Progress()
     try:
-        report = run_night(site, site.select(select, exclude), wanted=wanted, progress=progress)
-    finally:
-        progress.close()
+        report = _night(site, select, exclude, wanted)
+    except PrivacyError as refused:
+        if "links" in refused.facts and not as_json:
+            show_links(refused.facts["links"])
+            click.echo()
+        raise
     over = report.feeds_over(site.held_limit)
     tried = _tried(report, wanted)
     if as_json:
@@ -124,6 +127,14 @@ def _run(
         if tried:
             click.echo("\nTried {tried:,} held rows again: {placed:,} found their place.".format(**tried))
     return report.exit
+
+
+def _night(site: Site, select: tuple[str, ...], exclude: tuple[str, ...], wanted: Wanted | None) -> RunReport:
+    progress = Progress()
+    try:
+        return run_night(site, site.select(select, exclude), wanted=wanted, progress=progress)
+    finally:
+        progress.close()
 
 
 def _tried(report: RunReport, wanted: Wanted | None) -> dict[str, int]:
@@ -168,7 +179,7 @@ def show_report(report: RunReport, *, is_brief: bool = False) -> None:
 
 
 def show_links(links: dict[str, Any]) -> None:
-    """Print how links stand: by source and tier, what waits, and the gates."""
+    """Print how links stand: by source and tier, what waits, the gates, and the groups that fail one."""
     if not links["sources"]:
         return
     click.echo("\nLinks to the roster, and records that wait for review:")
@@ -176,6 +187,11 @@ def show_links(links: dict[str, Any]) -> None:
     for gate in links["gates"]:
         failed = "holds" if gate["holds"] else f"FAILS by {', '.join(gate['failed_by'])}"
         click.echo(f"Gate {gate['gate']} (limit {gate['limit']:g}): {failed}.")
+    failing = {what for gate in links["gates"] for what in gate["failed_by"]}
+    behind = [one for one in links["groups"] if f"{one['group']}={one['value']}" in failing]
+    if behind:
+        click.echo("\nGroups that are behind, by recall as estimated from open questions:")
+        click.echo(table(behind, GROUP_COLUMNS))
 
 
 def _reasons(rows: list[dict[str, Any]]) -> str:

@@ -70,7 +70,7 @@ def command(function: Callable[P, Exit]) -> Callable[P, None]:
         if failure is not None:
             code = failure.exit
             if options.get("as_json"):
-                show_json(document(code, errors=[failure.as_dict()]))
+                show_json(document(code, errors=[failure.as_dict()], **failure.facts))
             else:
                 click.echo(failure.render(), err=True)
         sys.exit(int(code))
@@ -120,8 +120,12 @@ def entries(rows: list[tuple[str, str, list[str]]]) -> str:
     for name, heading, sentences in rows:
         for number, text in enumerate([heading, *filter(None, sentences)]):
             lines += textwrap.wrap(
-                text, room, initial_indent=("" if number else name).ljust(indent), subsequent_indent=" " * indent,
-                break_long_words=False, break_on_hyphens=False,
+                text,
+                room,
+                initial_indent=("" if number else name).ljust(indent),
+                subsequent_indent=" " * indent,
+                break_long_words=False,
+                break_on_hyphens=False,
             )
     return "\n".join(lines)
 
