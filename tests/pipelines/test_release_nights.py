@@ -43,7 +43,8 @@ def released(root: Path, students: int, seed: int) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = []
     for night, extracts in enumerate(NIGHTS, 1):
         shutil.copytree(synthetic / f"night-{night}", site / "inbox", dirs_exist_ok=True)
-        assert wellbridge("run", "--project", str(site)).exit in (DONE, HELD)
+        # Links that look odd are another test's; here only what leaves is looked at.
+        assert wellbridge("run", "--gates", "warn", "--project", str(site)).exit in (DONE, HELD)
         built = wellbridge("extract", "build", *extracts, "--project", str(site))
         assert built.exit == DONE, (night, built.document["errors"])
         out += built.document["releases"]
