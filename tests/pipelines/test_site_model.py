@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +14,7 @@ from click.testing import CliRunner
 
 from pipelines.answer import Answer
 from wellbridge.etl.identity.hub import By, decide_by_hand
+from wellbridge.etl.identity.model import Model, shipped
 from wellbridge.etl.identity.step import link
 from wellbridge.etl.lock import run_lock
 from wellbridge.etl.store import open_store
@@ -131,3 +134,58 @@ def test_a_model_that_nobody_answers_for_or_that_was_changed_links_nothing(site:
     refused = identity("merge", one, other, "--reason", "seen", "--project", site.root)
     assert (refused.exit, refused.error["code"]) == (10, "WB-E-011")
     assert decided_by(site)[0] == decided_by(site)[1]
+
+
+LOOSER: dict[str, Callable[[Model], Model]] = {
+    "guards": lambda model: replace(model, guards=("twin",)),
+    "limits.auto": lambda model: model.with_limits(auto=0.03),
+    "limits.margin": lambda model: model.with_limits(margin=-50.0),
+    "limits.review": lambda model: model.with_limits(review=0.5),
+    "limits.share": lambda model: model.with_limits(share=1e6),
+    "needs": lambda model: replace(model, needs=()),
+    "needs ": lambda model: replace(model, needs=(("first_name", "sex"), *model.needs[1:])),
+    "blocking": lambda model: replace(model, blocking=()),
+    "blocking ": lambda model: replace(model, blocking=model.blocking[:-1]),
+    "comparisons": lambda model: replace(model, compared=model.compared[1:]),
+    "born": lambda model: replace(model, born=(date(1899, 1, 1), model.born[1])),
+    "limits.auto ": lambda model: model.with_limits(auto=float("nan")),
+}
+
+
+def doctor(site: Site) -> dict[str, str]:
+    done = CliRunner().invoke(cli, ["doctor", "--project", str(site.root), "--json"])
+    return next(one for one in json.loads(done.stdout)["checks"] if one["check"] == "linking")
+
+
+@pytest.mark.parametrize("part", LOOSER)
+def test_a_sites_model_may_not_be_looser_than_the_shipped_one(tmp_path: Path, part: str) -> None:
+    """Its hash fits, because whoever writes a file can also hash it."""
+    site = init_site(tmp_path / "site")
+    LOOSER[part](shipped()).write(site.root / "ours.json")
+    use(site, "ours.json")
+    refused = identity("explain", "a" * 8, "b" * 8, "--project", site.root)
+    assert (refused.exit, refused.error["code"]) == (10, "WB-E-107")
+    assert refused.error["where"] == f"file ours.json · {part.strip()}"
+    found = doctor(site)
+    assert found["state"] == "FAIL"
+    assert "looser" in found["detail"]
+
+
+def test_a_looser_model_links_nothing(site: Site) -> None:
+    before = decided_by(site)
+    replace(shipped(), guards=()).with_limits(auto=0.03, margin=-50.0).write(site.root / "ours.json")
+    use(site, "ours.json")
+    one, other = before[2][0]
+    refused = identity("merge", one, other, "--reason", "seen", "--project", site.root)
+    assert refused.error["where"] == "file ours.json · guards, limits.auto, limits.margin"
+    assert decided_by(site) == before
+
+
+def test_a_sites_model_may_be_stricter(tmp_path: Path) -> None:
+    site = init_site(tmp_path / "site")
+    stricter = shipped().with_limits(auto=0.999, margin=7.0, review=0.01, share=0.4)
+    replace(stricter, needs=(*stricter.needs[:3], ("phone",), ("sex",)), name="ours").write(
+        site.root / "ours.json"
+    )
+    use(site, "ours.json")
+    assert doctor(site)["state"] == "OK"

@@ -206,6 +206,10 @@ ADVICE: Final[dict[str, Advice]] = {
         "A sealed file that does not open with the site's key was changed or belongs to another site.",
         "Restore the key named in wellbridge.toml, or the file from backup",
     ),
+    "WB-E-053": Advice(
+        "What a source said is read from its deliveries once more when an opt-out ends, a model changes or rows are mended.",
+        "Restore the site's landing folder from backup, as old as the stores or newer",
+    ),
     "WB-E-060": Advice(
         "Two runs at once could each load half of a delivery.",
         "Wait for the other run, or stop it; the lock frees itself when its process ends",
@@ -285,6 +289,18 @@ ADVICE: Final[dict[str, Advice]] = {
         "A key that is missing, of another kind or open to other accounts cannot keep what it encodes.",
         "wellbridge identity new-key --help; chmod 600 the file named",
     ),
+    "WB-E-090": Advice(
+        "With another file of rows a link would put one child's care on another child; nothing was destroyed.",
+        "Take the .rows.csv that encode wrote beside this bundle, whole",
+    ),
+    "WB-E-091": Advice(
+        "The links are written, but what was linked is still there, as sensitive as the names.",
+        "Delete the files named by hand; what is not named is destroyed",
+    ),
+    "WB-E-092": Advice(
+        "A link whose two children or origin are not known could put one child's care on another child.",
+        "Take the file as link-bundle wrote it, with --left-rows and --right-rows, whole",
+    ),
     "WB-E-095": Advice(
         "An answer counts only for what the reviewer saw; the records have changed, or the question was settled.",
         "wellbridge identity review next",
@@ -310,7 +326,7 @@ ADVICE: Final[dict[str, Advice]] = {
         "Look at the groups and weights named; train on labelled pairs of your own, or ask for review of that group",
     ),
     "WB-E-102": Advice(
-        "Links made by a model that nobody signed cannot be explained afterwards.",
+        "Links made by a model that was changed since it was written cannot be explained afterwards.",
         "Restore the file, or train a new one: wellbridge identity train",
     ),
     "WB-E-103": Advice(
@@ -329,6 +345,10 @@ ADVICE: Final[dict[str, Advice]] = {
     "WB-E-106": Advice(
         "A model that nobody has checked would decide whose record is whose.",
         "Check its links and questions (identity evaluate), then train it again with --reviewer",
+    ),
+    "WB-E-107": Advice(
+        "Guards, limits and needs keep children apart whatever the weights say; a site may ask more, never less.",
+        "Put the parts named back as the shipped model has them: wellbridge identity train writes them so",
     ),
 }
 

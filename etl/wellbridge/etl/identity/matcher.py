@@ -15,6 +15,7 @@ import polars as pl
 
 from wellbridge.etl.identity.blocking import KEYS, used_columns
 from wellbridge.etl.identity.decide import SCORED, Source
+from wellbridge.etl.identity.floor import looser_parts
 from wellbridge.etl.identity.matching import prepared, scorer
 from wellbridge.etl.identity.model import Model, read_model, shipped
 from wellbridge.etl.identity.standard import STANDARD_VERSION
@@ -101,14 +102,19 @@ def matcher_of(model: Path | None, engine: str) -> Matcher:
         engine: "duckdb" or "spark".
 
     Raises:
-        ConfigurationError: WB-E-102, the model cannot be read, or is not as it was signed; WB-E-106, nobody answers
-            for it.
+        ConfigurationError: WB-E-102, the model cannot be read, or is not as it was written; WB-E-106, nobody answers
+            for it; WB-E-107, it is looser than the shipped one.
     """
-    found = shipped() if model is None else read_model(model)
-    if model is not None and not found.about.get("reviewer"):
+    if model is None:
+        return Matcher(shipped(), engine)
+    found = read_model(model)
+    if not found.about.get("reviewer", "").strip():
         raise ConfigurationError(
             "WB-E-106", "Nobody answers for the site's model.", f"file {model.name} · reviewer"
         )
+    if looser := looser_parts(found, shipped()):
+        where = f"file {model.name} · {', '.join(looser)}"
+        raise ConfigurationError("WB-E-107", "The site's model is looser than the shipped one.", where)
     return Matcher(found, engine)
 
 

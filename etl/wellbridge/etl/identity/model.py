@@ -1,4 +1,4 @@
-"""The model: weights of the levels and the limits, as a versioned JSON file that a person signed.
+"""The model: weights of the levels and the limits, as a versioned JSON file that names who answers for it.
 
 A model says nothing of today's data, so a pair scored in one night and a pair scored in another are comparable, and
 the order of deliveries does not matter. Its SHA-256 stands in every decision.
@@ -204,7 +204,7 @@ def _read(text: str, where: str) -> Model:
         is_whole = False
     if not is_whole:
         raise ConfigurationError(
-            "WB-E-102", "A model is not as it was signed, or is of another version.", f"file {where}"
+            "WB-E-102", "A model is not as it was written, or is of another version.", f"file {where}"
         )
     return model
 
