@@ -168,7 +168,7 @@ def test_a_sites_model_may_not_be_looser_than_the_shipped_one(tmp_path: Path, pa
     assert refused.error["where"] == f"file ours.json · {part.strip()}"
     found = doctor(site)
     assert found["state"] == "FAIL"
-    assert "looser" in found["detail"]
+    assert "WB-E-107" in found["detail"]
 
 
 def test_a_looser_model_links_nothing(site: Site) -> None:
@@ -188,4 +188,19 @@ def test_a_sites_model_may_be_stricter(tmp_path: Path) -> None:
         site.root / "ours.json"
     )
     use(site, "ours.json")
+    assert doctor(site)["state"] == "OK"
+
+
+def test_doctor_misses_spark_where_the_site_asks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = init_site(tmp_path / "site")
+    settings = site.root / "wellbridge.toml"
+    settings.write_text(settings.read_text().replace('engine = "duckdb"', 'engine = "spark"'))
+    monkeypatch.setattr("wellbridge.etl.identity.spark.find_spec", lambda _name: None)
+    found = doctor(site)
+    assert found["state"] == "FAIL"
+    assert found["detail"].startswith("WB-E-104 ")
+    assert "wellbridge[spark]" in found["todo"]
+    monkeypatch.setattr("wellbridge.etl.identity.spark.find_spec", lambda name: name)
     assert doctor(site)["state"] == "OK"

@@ -73,9 +73,13 @@ def _linking(site: Site) -> Iterator[Finding]:
 
     try:
         model = matcher_of(site.model, site.engine).model
+        if site.engine == "spark":
+            from wellbridge.etl.identity.spark import check_installed
+
+            check_installed()
         took = self_check()
     except SafeError as error:
-        yield Finding("linking", FAIL, f"{error.what} {error.where}", error.todo)
+        yield Finding("linking", FAIL, f"{error.code} {error.what} {error.where}", error.todo)
     else:
         shown = f"model {model.name} {model.version}, {model.about['reviewer']}"
         yield Finding("linking", OK, f"{shown}; a thousand records with a thousand in {took:.1f} CPU-s")

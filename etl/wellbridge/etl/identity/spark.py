@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
@@ -32,24 +33,30 @@ _DISTANCES: Final = {"jaro_winkler_similarity": "double", "damerau_levenshtein":
 _OURS: Final = "duckdb_"  # before their names, since Spark's own functions come before what is registered
 
 
+def check_installed() -> None:
+    """Look whether Spark can be asked at all, without starting it.
+
+    Raises:
+        ConfigurationError: WB-E-104, pyspark is not installed.
+    """
+    if find_spec("pyspark") is None:
+        raise ConfigurationError(
+            "WB-E-104", "Spark is asked for, and pyspark is not installed.", "engine spark"
+        )
+
+
 def session() -> SparkSession:
     """Return the Spark session that is configured for this process; without configuration, one on this machine.
 
     Raises:
         ConfigurationError: WB-E-104, pyspark is not installed.
     """
-    try:
-        from pyspark.sql import SparkSession  # noqa: PLC0415 - an extra
-    except ImportError:
-        found = None
-    else:
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # the workers need what this process has
-        found = SparkSession.builder.config("spark.ui.showConsoleProgress", "false").getOrCreate()
-        found.sparkContext.setLogLevel("ERROR")
-    if found is None:
-        raise ConfigurationError(
-            "WB-E-104", "Spark is asked for, and pyspark is not installed.", "engine spark"
-        )
+    check_installed()
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - an extra
+
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # the workers need what this process has
+    found = SparkSession.builder.config("spark.ui.showConsoleProgress", "false").getOrCreate()
+    found.sparkContext.setLogLevel("ERROR")
     return found
 
 
