@@ -232,6 +232,23 @@ def test_an_opt_out_taken_back_brings_the_record_its_words_and_its_facts_in_the_
     assert [one["kind"] for one in kinds] == ["opt_out", "undo", "opt_out"]
 
 
+def test_a_night_that_needs_a_delivery_which_is_gone_says_so_and_changes_nothing(
+    site: Site, child: dict[str, str]
+) -> None:
+    _opt_out(site, "2026-10-01", f"{child['student']},all,2026-10-01,")
+    shutil.rmtree(site.landing)
+    site.landing.mkdir()
+    text = f"student_id,scope,effective_date,withdrawn_date\n{child['student']},all,2026-10-01,2026-10-09\n"
+    (site.feeds["sis"].inbox / "optout_2026-10-09.csv").write_text(text)
+    done = CliRunner().invoke(cli, ["run", "--project", str(site.root), "--json"])
+    assert [error["code"] for error in json.loads(done.stdout)["errors"]] == ["WB-E-053"]
+    assert done.exit_code == 15
+    assert _facts(site, child["record"]) == 0
+    assert _vault(site, "SELECT is_lifted FROM buried_record WHERE record_id = ?", [child["record"]]) == [
+        {"is_lifted": False}
+    ]
+
+
 def test_what_changed_while_a_record_was_buried_is_what_comes_back(
     site: Site, child: dict[str, str], first_night: Path, tmp_path: Path
 ) -> None:

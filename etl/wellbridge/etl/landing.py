@@ -20,6 +20,7 @@ from typing import BinaryIO, Final
 from wellbridge.etl.failpoint import reach
 from wellbridge.etl.inbox import Arrival
 from wellbridge.privacy.seal import Sealer, private_file, private_folder
+from wellbridge.schemas.errors import StoreError
 
 _DATED: Final = re.compile(
     r"^(?P<stream>.*?)[_-]?(?P<start>\d{4}-\d{2}-\d{2})(?:_(?P<end>\d{4}-\d{2}-\d{2}))?(?:_r(?P<revision>\d+))?$"
@@ -135,10 +136,20 @@ class Landing:
         sync(final.parent)
 
     def open(self, batch_id: str) -> Mapping[str, Path]:
-        """Open a landed delivery into the work folder; return member → path."""
+        """Open a landed delivery into the work folder; return member → path.
+
+        Raises:
+            StoreError: WB-E-053 when the landing store has it no more; WB-E-052 when it does not open.
+        """
         place = self._work / batch_id
         sealed = self._place(batch_id)
-        index = json.loads((sealed / "members.json").read_text())
+        try:
+            index = json.loads((sealed / "members.json").read_text())
+        except (OSError, ValueError):
+            index = None
+        if index is None or not all((sealed / number).is_file() for number in index):
+            raise StoreError("WB-E-053", "A delivery that is needed again is not in the landing store.",
+                             f"batch {batch_id}")  # fmt: skip
         for number, name in index.items():
             target = place / name
             if target.exists():

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from small_hub import ANA, BEN, BY, KEY, SmallHub
 
 from wellbridge.etl.identity.erasure import forget
+from wellbridge.etl.identity.hub import decide_by_hand
 from wellbridge.etl.identity.parts import TRAIT_NAMES, opened
 from wellbridge.etl.identity.sealed import Seals
 from wellbridge.etl.store import open_store, rewrite
 from wellbridge.etl.vault import VAULT, random_keys
-from wellbridge.schemas.errors import StoreError
+from wellbridge.schemas.errors import ConfigurationError, StoreError
 
 RECORDS = random_keys(3).to_list()
 KINDS = ["name", "name", "phone"]
@@ -193,6 +194,20 @@ def test_after_forgetting_not_even_deleted_blocks_hold_the_sources_id(tmp_path: 
         assert hub.store.value("SELECT count(DISTINCT record_id) FROM record_part") == 1
         assert canary not in hub.store.frame("SELECT * FROM source_key").write_csv()
     assert canary.encode() not in (tmp_path / "vault.duckdb").read_bytes()
+
+
+def test_nobody_decides_about_a_forgotten_record(tmp_path: Path) -> None:
+    with SmallHub(tmp_path) as hub:
+        for name, child in (("student:1", ANA), ("student:2", BEN)):
+            hub.say(name, child)
+        hub.link()
+        gone, other = hub.record("student:1"), hub.record("student:2")
+        forget(hub.vault, [gone], BY)
+        for outcome in ("link", "nonlink"):
+            with pytest.raises(ConfigurationError, match="WB-E-015"):
+                decide_by_hand(hub.store, [(gone, other)], outcome, BY)
+        hub.link()
+        assert hub.store.value("SELECT count(DISTINCT person_key) FROM subject") == 2
 
 
 def test_every_order_of_three_statements_of_one_version_gives_one_value(tmp_path: Path) -> None:

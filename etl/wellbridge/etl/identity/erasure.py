@@ -8,7 +8,7 @@ more than that two records are alike: keyed tokens and digests, scored pairs, wh
 a record is known to be this child's, and the next delivery can still show that it is another's. Were they gone, a
 child who is enrolled later, a better record of the same source or a hub that has grown could not take part in the
 decision, and what leaves the warehouse would depend on the order of deliveries. Where such a record has to be
-compared, its words are read from the deliveries themselves, into memory alone (``parts.Recall``).
+compared, its words are read from the deliveries themselves, for as long as the night runs (``parts.Recall``).
 
 After either has committed: the record's key is destroyed, so that no older copy of the vault opens, and the store is
 written anew, so that no block of the file keeps what was deleted (``store.rewrite``).

@@ -63,7 +63,7 @@ def decide_by_hand(
         since: the day since which it is so; always, without. For "nonlink": until that day they were one person.
 
     Raises:
-        ConfigurationError: WB-E-015 when a record is not in the hub or is paired with itself.
+        ConfigurationError: WB-E-015 when a record is not in the hub, is forgotten or is paired with itself.
     """
     ordered = sorted({(min(pair), max(pair)) for pair in pairs})
     _check(store, ordered)
@@ -176,6 +176,9 @@ def _check(store: Store, pairs: Sequence[tuple[str, str]]) -> None:
     )
     if known.height != records.height or any(a == b for a, b in pairs):
         raise _unknown("A record is not in the hub, or stands twice in a pair.", "")
+    if store.frame("SELECT t.record_id FROM record_tombstone t SEMI JOIN records r USING (record_id)",
+                   records=records).height:  # fmt: skip
+        raise _unknown("A record was forgotten: nothing is decided about it any more.", "")
 
 
 def _named(decision_id: str) -> str:

@@ -6,7 +6,7 @@ file brings the name and another the sex: a missing cell says nothing. Of two wi
 sorts last counts. So neither order nor repetition of deliveries matters.
 
 Of a buried record (``erasure.bury``) no text is kept, only the digest of what was said. Where the night has to compare
-it, its words are read once more from the deliveries that brought them, into memory alone (``Recall``).
+it, its words are read once more from the deliveries that brought them, for as long as the night runs (``Recall``).
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def _were_known(night: Night, records: pl.DataFrame) -> bool:
 def recall(night: Night, records: pl.DataFrame) -> pl.DataFrame:
     """Return what the deliveries said about records: ``subject_key, version`` and traits, a row for each statement.
 
-    Nothing of it is written down.
+    A delivery is opened into the run's private work folder, which every run empties, and the stores keep nothing of it.
 
     Args:
         night: the running night; all its deliveries are landed.
