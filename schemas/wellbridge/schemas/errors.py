@@ -207,7 +207,7 @@ ADVICE: Final[dict[str, Advice]] = {
         "Restore the key named in wellbridge.toml, or the file from backup",
     ),
     "WB-E-053": Advice(
-        "What a source said is read from its deliveries once more when an opt-out ends, a model changes or rows are mended.",
+        "What a source said is read from its deliveries again when an opt-out ends, a model changes or rows are mended.",
         "Restore the site's landing folder from backup, as old as the stores or newer",
     ),
     "WB-E-060": Advice(
