@@ -207,7 +207,7 @@ ADVICE: Final[dict[str, Advice]] = {
         "Restore the key named in wellbridge.toml, or the file from backup",
     ),
     "WB-E-053": Advice(
-        "What a source said is read from its deliveries again when an opt-out ends, a model changes or rows are mended.",
+        "What a source said is read from its deliveries again when an opt-out ends, a model changes or rows are tried.",
         "Restore the site's landing folder from backup, as old as the stores or newer",
     ),
     "WB-E-060": Advice(
@@ -349,6 +349,10 @@ ADVICE: Final[dict[str, Advice]] = {
     "WB-E-107": Advice(
         "Guards, limits and needs keep children apart whatever the weights say; a site may ask more, never less.",
         "Put the parts named back as the shipped model has them: wellbridge identity train writes them so",
+    ),
+    "WB-E-108": Advice(
+        "A gate that judged nothing cannot say that links are good, so it does not let them pass.",
+        "Give what it judges by: --truth COLUMN for recall by group, --last FILE for drift",
     ),
 }
 
