@@ -53,7 +53,7 @@ IDENTITY_COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "Encode a file's children into a sealed bundle of filters and tokens; no name or date leaves.",
     ),
     "link-bundle": (
-        "identity_encoded:link_bundle_command",
+        "identity_link:link_bundle_command",
         "Link two bundles, LEFT the roster; then destroy the hub's key and both bundles.",
     ),
     "encode-clks": (
@@ -62,7 +62,7 @@ IDENTITY_COMMANDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "link-clks": (
         "identity_clks:link_clks_command",
-        "Link two files of clks, or CODI's ZIPs schema by schema, one to one.",
+        "Link two files of clks, or CODI's ZIPs schema by schema, one to one; then delete both.",
     ),
 }
 

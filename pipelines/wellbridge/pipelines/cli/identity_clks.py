@@ -60,16 +60,30 @@ def encode_clks_command(file: Path, schema: Path, secret: Path, codi: bool, out:
     show_default=True,
     help="Least Dice coefficient of a link.",
 )
+@click.option("--keep", is_flag=True, help="Keep both files: a partner's tools still need them.")
 @out_option
 @json_option
 @command
-def link_clks_command(left: Path, right: Path, threshold: float, out: Path, as_json: bool) -> Exit:
-    """Link two files of clks, or CODI's ZIPs schema by schema, one to one."""
+def link_clks_command(
+    left: Path, right: Path, threshold: float, keep: bool, out: Path, as_json: bool
+) -> Exit:
+    """Link two files of clks, or CODI's ZIPs schema by schema, one to one; then delete both.
+
+    The files are not sealed, and as sensitive as the names: --keep leaves that to you.
+    """
     import polars as pl
 
     from wellbridge.etl.identity.encoded.clks import match, read_clks
+    from wellbridge.etl.identity.encoded.keys import destroy_all
 
     refuse_existing(out)
+    if left.exists() and right.exists() and left.samefile(right):
+        raise ConfigurationError(
+            "WB-E-011",
+            "The two files are one and the same.",
+            f"file {left.name}",
+            todo="Give two owners' files",
+        )
     sides = [read_clks(path) for path in (left, right)]
     alone = len(sides[0]) == len(sides[1]) == 1
     names = [(one, other) for one in sides[0] for other in sides[1] if alone or one == other]
@@ -91,8 +105,11 @@ def link_clks_command(left: Path, right: Path, threshold: float, out: Path, as_j
         }
         for name, other in names
     ]
+    gone = [] if keep else destroy_all((left, right), out)
     if as_json:
-        show_json(document(Exit.DONE, schemas=rows, threshold=threshold, out=str(out)))
+        show_json(document(Exit.DONE, schemas=rows, threshold=threshold, out=str(out), destroyed=gone))
     else:
-        click.echo(f"{table(rows)}\n\nwritten: {out}. Both files hold personal data still: delete them.")
+        kept = "Both files are kept and hold personal data: delete them when their tools are done."
+        last = kept if keep else f"destroyed: {', '.join(gone)}"
+        click.echo(f"{table(rows)}\n\nwritten: {out}\n{last}")
     return Exit.DONE

@@ -155,8 +155,10 @@ def test_bundles_are_linked_with_few_errors_and_the_limit_is_found_without_the_t
     assert found["recall"] >= 0.93, (SEED, said)
     assert found["precision"] >= 0.9985, (SEED, said)
     assert found["wrong"] <= said["expected_false"] + 3, (SEED, said)
-    links = pl.read_csv(linkage / "links.csv")
-    assert links.height == found["links"]
+    told = pl.read_csv(linkage / "links.csv")
+    links = told.filter(outcome="link")
+    assert links.height == found["links"] == said["links"]
+    assert told.filter(outcome="review").height == said["review"] == told.height - links.height > 0
     assert links["left_row"].n_unique() == links["right_row"].n_unique() == links.height
 
 
@@ -173,7 +175,7 @@ def test_p17_what_was_linked_is_destroyed_with_the_key_that_opens_it(linkage: Pa
 
 
 def test_there_is_no_way_to_keep_bundles() -> None:
-    from wellbridge.pipelines.cli.identity_encoded import link_bundle_command
+    from wellbridge.pipelines.cli.identity_link import link_bundle_command
 
     options = {text for option in link_bundle_command.params for text in option.opts}
     assert not [text for text in options if "keep" in text]
@@ -481,9 +483,11 @@ def test_what_clks_refuse_is_told_without_a_value(tmp_path: Path) -> None:
     _refused(
         _run("link-clks", tmp_path / "one.json", tmp_path / "absent", "--out", tmp_path / "l.csv"), "WB-E-083"
     )
-    _refused(
-        _run("link-clks", *[tmp_path / "one.json"] * 2, "--out", tmp_path / "absent" / "l.csv"), "WB-E-050"
-    )
+    _refused(_run("link-clks", *[tmp_path / "one.json"] * 2, "--out", tmp_path / "l.csv"), "WB-E-011")
+    shutil.copy(tmp_path / "one.json", tmp_path / "same.json")
+    both = ("link-clks", tmp_path / "one.json", tmp_path / "same.json")
+    _refused(_run(*both, "--out", tmp_path / "absent" / "l.csv"), "WB-E-050")
+    assert (tmp_path / "one.json").exists()
 
 
 def test_p17_nothing_but_these_commands_can_see_a_token() -> None:
@@ -494,7 +498,7 @@ def test_p17_nothing_but_these_commands_can_see_a_token() -> None:
         for module in modules()
         if not module.name.startswith(package) and any(name.startswith(package) for name in module.imports())
     }
-    assert users == {f"wellbridge.pipelines.cli.identity_{name}" for name in ("encoded", "clks")}
+    assert users == {f"wellbridge.pipelines.cli.identity_{name}" for name in ("encoded", "link", "clks")}
 
 
 def test_a_reader_can_no_longer_change_what_a_bundle_says(made: Path) -> None:

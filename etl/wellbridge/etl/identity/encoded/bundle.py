@@ -67,13 +67,19 @@ class Manifest:
         return json.dumps(said, sort_keys=True).encode()
 
 
-def write_bundle(path: Path, records: Encoded, keys: LinkKeys) -> Manifest:
+def write_bundle(path: Path, records: Encoded, keys: LinkKeys, private: bytes | None = None) -> Manifest:
     """Seal records to the hub and write the bundle, whole or not at all, readable by its owner alone.
+
+    Args:
+        path: where to.
+        records: of one file.
+        keys: of the linkage.
+        private: the key that it is sealed with, drawn for this bundle alone; drawn here, without.
 
     Raises:
         StoreError: WB-E-050 when it cannot be written.
     """
-    private = new_private()
+    private = private or new_private()
     facts = {
         "format": FORMAT,
         "agreement": keys.agreement,

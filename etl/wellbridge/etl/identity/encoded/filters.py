@@ -47,7 +47,10 @@ def factorised(values: pl.Series) -> tuple[list[str], Numbers]:
     texts = values.cast(pl.String).fill_null("")
     distinct = texts.unique(maintain_order=True)
     places = pl.Series(range(len(distinct)), dtype=pl.Int64)
-    return distinct.to_list(), texts.replace_strict(distinct, places, return_dtype=pl.Int64).to_numpy()
+    of = texts.replace_strict(distinct, places, return_dtype=pl.Int64).to_numpy()
+    return distinct.to_list(), of.astype(
+        np.int64, copy=False
+    )  # of no texts polars makes numbers that are no integers
 
 
 def listed(lists: Sequence[Sequence[str]]) -> TokenLists:

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from typing import Any, Final
 from wellbridge.privacy.envelope import subkey
 from wellbridge.privacy.recipient import KEY_BYTES, new_private, public_of
 from wellbridge.privacy.seal import wrote_new
-from wellbridge.schemas.errors import ConfigurationError
+from wellbridge.schemas.errors import ConfigurationError, StoreError
 
 _PAIR: Final = "wellbridge-pair-key-1"
 _HUB: Final = "wellbridge-hub-key-1"
@@ -103,6 +104,34 @@ def destroy(path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     path.unlink()
+
+
+def destroy_all(paths: Sequence[Path], out: Path) -> list[str]:
+    """Destroy what was linked, after its links were written; return the names of the files.
+
+    Args:
+        paths: keys and encoded files.
+        out: the file of links, which the error names.
+
+    Raises:
+        StoreError: WB-E-091 when one could not be destroyed; the others are all the same.
+    """
+    gone, left = [], []
+    for path in paths:
+        try:
+            destroy(path)
+        except OSError:
+            left.append(path.name)
+        else:
+            gone.append(path.name)
+    if left:
+        raise StoreError(
+            "WB-E-091",
+            f"The links are written, but {len(left)} of {len(paths)} files could not be destroyed.",
+            f"written: {out.name} · not destroyed: {', '.join(left)} · destroyed: {', '.join(gone) or 'none'}",
+            facts={"out": str(out), "destroyed": gone, "not_destroyed": left},
+        )
+    return gone
 
 
 def _write(path: Path, said: dict[str, str]) -> None:

@@ -32,18 +32,24 @@ class Linked:
     """What came of two encoded files.
 
     Attributes:
-        links: ``left_row, right_row`` (from 1), ``bits``; one to one, sorted by row.
+        pairs: ``left_row, right_row`` (from 1), ``outcome`` ("link", one to one; "review", which a person would have to
+            decide), ``bits`` (log2 odds), ``weight`` (bits of evidence), ``margin``; links first, sorted by row.
         outcomes: reason → pairs, of ``decide``.
         calibration: the limit and what it is expected to cost, where the roster is large enough to tell.
         limit_bits: least log2 odds of a link: the calibration's, or the usual one where there is none.
         candidates: pairs that shared a token.
     """
 
-    links: pl.DataFrame
+    pairs: pl.DataFrame
     outcomes: dict[str, int]
     calibration: Calibration
     limit_bits: float
     candidates: int
+
+    @property
+    def links(self) -> pl.DataFrame:
+        """The pairs that are linked: ``left_row, right_row, bits``."""
+        return self.pairs.filter(pl.col("outcome") == "link").select("left_row", "right_row", "bits")
 
     @property
     def is_calibrated(self) -> bool:
@@ -91,10 +97,13 @@ def link(
     row = {
         side: pl.col(f"record_{end}").str.slice(1).cast(pl.Int64) for side, end in ((LEFT, "a"), (RIGHT, "b"))
     }
-    links = decided.filter(pl.col("outcome") == "link").select(
-        row[LEFT].alias("left_row"), row[RIGHT].alias("right_row"), pl.col("bits").round(1)
+    told = decided.filter(pl.col("outcome").is_in(["link", "review"])).select(
+        row[LEFT].alias("left_row"),
+        row[RIGHT].alias("right_row"),
+        "outcome",
+        pl.col("bits", "weight", "margin").round(1),
     )
-    return Linked(links.sort("left_row"), outcomes, found, bits, len(across))
+    return Linked(told.sort("outcome", "left_row", "right_row"), outcomes, found, bits, len(across))
 
 
 def _names(side: str, count: int) -> pl.Series:

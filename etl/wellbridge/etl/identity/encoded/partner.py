@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from wellbridge.etl.identity.encoded.profile import Encoded, encode
+from wellbridge.etl.identity.encoded.profile import GROUPS, Encoded, encode
+from wellbridge.etl.identity.files import ids_of, read_table
 from wellbridge.etl.identity.standard import RECORD, standardise
-from wellbridge.schemas.errors import ContractError
+from wellbridge.privacy.records.files import read_records
+from wellbridge.schemas.errors import ContractError, SourceError
 
 _PLACES: Final = ("zip_code", "phone", "address")
 # Reason → column of the standard form that is missing. A link on less would be a guess (reference/linkage.md 4.3).
-_NEEDED: Final = {"no first name": "first_name", "no last name": "last_name", "no birth date": "birth_date"}
+_NEEDED: Final = {
+    "no record id": "record_id",
+    "no first name": "first_name",
+    "no last name": "last_name",
+    "no birth date": "birth_date",
+}
 _NO_PLACE: Final = "no ZIP code, phone or address"
+_ENCODED: Final = sorted({part.column for group in GROUPS for part in group.parts})
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,8 @@ class Prepared:
         read: records of the file.
         left_out: reason → records that were not encoded for it; one with several reasons counts under the first.
         dummies: how many were added.
+        twice: what is the same → encoded records that say it after another one: "record id", or "all traits". A file
+            should hold a child once, or the look-alikes in it are counted as two children.
     """
 
     records: Encoded
@@ -37,6 +49,18 @@ class Prepared:
     read: int
     left_out: Mapping[str, int]
     dummies: int
+    twice: Mapping[str, int]
+
+
+def read_children(path: Path) -> pl.DataFrame:
+    """Read a file of children: CSV, its delimiter found, gzipped or not, or Parquet; a sheet saved as ANSI too.
+
+    Raises:
+        SourceError: WB-E-023, it is missing or no table.
+    """
+    with suppress(SourceError):
+        return read_records(path).frame
+    return read_table(path)
 
 
 def prepare(
@@ -55,7 +79,7 @@ def prepare(
         dummies: share of all that leaves that is made up: each a mixture of several children's traits.
 
     Raises:
-        ContractError: WB-E-082 when the file lacks what every link needs.
+        ContractError: WB-E-082 when the file lacks what every link needs, or all its records do.
     """
     frame = _named(records, columns or {})
     standard = standardise(frame.with_columns(pl.lit("").alias("source")))
@@ -63,18 +87,38 @@ def prepare(
     placed = pl.any_horizontal(pl.col("zip_code", "phone", "address_key").is_not_null())
     reason = standard.select(pl.coalesce(*missing, pl.when(~placed).then(pl.lit(_NO_PLACE)))).to_series()
     whole = standard.filter(reason.is_null())
-    left_out = {why: int((reason == why).sum()) for why in (*_NEEDED, _NO_PLACE)}
+    counts = {why: int((reason == why).sum()) for why in (*_NEEDED, _NO_PLACE)}
+    left_out = {why: count for why, count in counts.items() if count}
+    if not whole.height:
+        raise _nobody(records.height, left_out)
     rng = np.random.default_rng(secrets.randbits(256))
     made_up = _mixed(whole, round(whole.height * dummies / (1 - dummies)), rng)
     everyone = pl.concat([whole, made_up])
     order = rng.permutation(everyone.height)
     encoded = encode(everyone, key_of).taken(order)
     rows = everyone[order].select(pl.int_range(1, pl.len() + 1).alias("row"), "record_id")
-    return Prepared(encoded, rows, records.height, {w: n for w, n in left_out.items() if n}, made_up.height)
+    return Prepared(encoded, rows, records.height, left_out, made_up.height, _twice(whole))
+
+
+def _nobody(read: int, left_out: Mapping[str, int]) -> ContractError:
+    reasons = "".join(f" · {why}: {count:,}" for why, count in left_out.items())
+    return ContractError(
+        "WB-E-082",
+        f"Of {read:,} records none can be encoded.",
+        f"0 of {read:,}{reasons}",
+        todo="See that the columns are the right ones: --column birth_date=COLUMN",
+        facts={"read": read, "encoded": 0, "left_out": dict(left_out)},
+    )
+
+
+def _twice(whole: pl.DataFrame) -> dict[str, int]:
+    """Count the records that have the id, or all that is encoded, of a record before them."""
+    same = {"record id": whole["record_id"], "all traits": whole.select(pl.struct(_ENCODED)).to_series()}
+    return {what: len(said) - said.n_unique() for what, said in same.items()}
 
 
 def _named(records: pl.DataFrame, columns: Mapping[str, str]) -> pl.DataFrame:
-    """Return the traits alone, under their names; a record without an id is told by its place in the file."""
+    """Return the traits alone, under their names; records of a file without ids are told by their places in it."""
     absent = [theirs for theirs in columns.values() if theirs not in records.columns]
     if absent:
         raise ContractError("WB-E-082", f"The file has no column {', '.join(absent)}.", "--column")
@@ -90,9 +134,11 @@ def _named(records: pl.DataFrame, columns: Mapping[str, str]) -> pl.DataFrame:
             todo="Name the file's own columns with --column birth_date=COLUMN",
         )
     frame = records.select(pl.col(column).cast(pl.String).alias(name) for name, column in given.items())
-    if "record_id" in given:
-        return frame
-    return frame.with_columns(pl.int_range(1, pl.len() + 1).cast(pl.String).alias("record_id"))
+    ids = frame["record_id"] if "record_id" in given else ids_of(records)
+    if ids is None:
+        return frame.with_columns(pl.int_range(1, pl.len() + 1).cast(pl.String).alias("record_id"))
+    # In the file of rows a record without an id would look like a made-up one.
+    return frame.with_columns(ids.str.strip_chars().replace("", None).alias("record_id"))
 
 
 def _mixed(whole: pl.DataFrame, count: int, rng: np.random.Generator) -> pl.DataFrame:
