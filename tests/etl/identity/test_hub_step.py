@@ -249,6 +249,29 @@ def test_a_notice_with_the_name_in_one_line_finds_its_child(tmp_path: Path, name
         assert frozenset({"student:0", "police/client:n"}) in hub.partition()
 
 
+@pytest.mark.parametrize(
+    ("roster", "found"),
+    [
+        (["Quixote-Vega"], {0}),
+        (["Vega Quixote", "Quixote"], {1}),  # who bears the name whole comes before who bears it in part
+        (["Quixote-Vega", "Quixote Lorca"], set()),  # two children may be meant: a person decides
+        (["Vega"], set()),
+    ],
+)
+def test_a_notice_with_one_part_of_a_double_surname_finds_its_child_if_nobody_else_may_be_meant(
+    tmp_path: Path, roster: list[str], found: set[int]
+) -> None:
+    with SmallHub(tmp_path / "hub") as hub:
+        for place, surname in enumerate(roster):
+            home = {"zip_code": f"9{place}001", "phone": f"971-555-01{place}0", "address": f"{place}7 Some St"}
+            hub.say(f"student:{place}", {**ANA, **home, "last_name": surname})
+        hub.say("student:ben", BEN)
+        hub.say("police/client:n", {n: ANA[n] for n in ("first_name", "last_name", "birth_date")})
+        hub.link()
+        (fellows,) = (group for group in hub.partition() if "police/client:n" in group)
+        assert fellows == {f"student:{place}" for place in found} | {"police/client:n"}
+
+
 def test_twins_and_siblings_stay_apart(tmp_path: Path) -> None:
     twins = [{**ANA, "first_name": name} for name in ("Ana", "Ida")]
     orders = list(

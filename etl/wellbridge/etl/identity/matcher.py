@@ -140,22 +140,31 @@ def _keys_sql(rule: Sequence[str], number: int) -> str:
 
 
 def _with_bare_names(pairs: pl.DataFrame, records: pl.DataFrame, anchor: str) -> pl.DataFrame:
-    """Make it an exact rule that a record without any place has the full name and birth date of one on the roster.
+    """Make it an exact rule that a record without any place has the name and birth date of one on the roster.
 
     A notice of the police names a child and nothing more. The roster holds every child of the district, so a name and
-    birth date that stand in it once are hardly another's; ``decide`` sees to it that they stand there once.
-    Source: the reference on linking, 4.1 (2), and 2.3: precision .9999 of 23,382 exact links at 50,000 children.
+    birth date that stand in it once are hardly another's; ``decide`` sees to it that they stand there once. Of a double
+    surname one part is enough where nobody has the whole: an officer writes down one, and to ask for both would leave
+    out the children who have two.
+    Source: the reference on linking, 4.1 (2), and 2.3: precision .9999 of 23,382 exact links at 50,000 children; 1: the
+    Utah Population Database raised complete linkage of Hispanic records by comparing parts.
     """
-    told = ("first_name", "last_name", "birth_date", "sex")
+    told = ("first_name", "last_name", "last_names", "birth_date", "sex")
     place = pl.all_horizontal(pl.col(name).is_null() for name in ("zip_code", "phone", "address_key"))
     bare = records.filter(place & (pl.col("source") != anchor)).select("record_id", *told)
     near = pairs.filter(pl.col("source_a") == anchor).select("record_a", "record_b")
     both = near.join(bare, left_on="record_b", right_on="record_id").join(
         records.select("record_id", *told), left_on="record_a", right_on="record_id", suffix="_a"
     )
-    same = pl.all_horizontal(pl.col(name) == pl.col(f"{name}_a") for name in told[:3])
+    same = (pl.col("first_name") == pl.col("first_name_a")) & (pl.col("birth_date") == pl.col("birth_date_a"))
     is_other_sex = (pl.col("sex") != pl.col("sex_a")).fill_null(False)
-    exact = both.filter(same & ~is_other_sex).select("record_a", "record_b", pl.lit(True).alias("is_bare"))
+    fewer = pl.min_horizontal(pl.col("last_names").list.len(), pl.col("last_names_a").list.len())
+    is_part = pl.col("last_names").list.set_intersection("last_names_a").list.len() == fewer
+    named = both.filter(same & ~is_other_sex & is_part & (fewer > 0)).with_columns(
+        is_whole=pl.col("last_name") == pl.col("last_name_a")
+    )
+    exact = named.filter(pl.col("is_whole") | ~pl.col("is_whole").any().over("record_b"))
+    exact = exact.select("record_a", "record_b", pl.lit(True).alias("is_bare"))
     marked = pairs.join(exact, on=["record_a", "record_b"], how="left")
     return marked.with_columns(
         pl.when("is_bare").then(pl.lit("rule")).otherwise("tier").alias("tier"),
