@@ -87,7 +87,7 @@ def _points(site: Path, folder: Path, *command: str) -> list[str]:
 
 def test_a_killed_forgetting_is_ended_by_the_next_run_or_never_was(night: Path, tmp_path: Path) -> None:
     record, _ = _two_anchors(night)
-    forget = ("identity", "forget", record, "--reason", "asked for")
+    forget = ("identity", "forget", record, "--reason", "asked")
     points = _points(night, tmp_path, *forget)
     assert _state(tmp_path / "golden", record) == _AFTER
     assert {"forget.marked", "identity.keys_rewritten", "forget.keys", "store.rewritten", "forget.done"} <= {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from wellbridge.etl.identity import hub
 from wellbridge.etl.identity.parts import opened
 from wellbridge.etl.store import open_store
 from wellbridge.etl.vault import VAULT
+from wellbridge.pipelines.cli import identity_hub
 from wellbridge.pipelines.cli.group import cli
 from wellbridge.pipelines.demo import deliver
 from wellbridge.pipelines.nightly.run import run_night
@@ -178,16 +181,16 @@ def test_forgetting_a_person_leaves_tombstones_and_no_later_delivery_brings_it_b
     records = _vault(site, "SELECT subject_key FROM subject WHERE person_key = ?", [person])
     backup = site.vault.read_bytes()
     assert f"{len(records)} records would be" in _text(
-        site, "forget", person, "--reason", "asked for", "--dry-run"
+        site, "forget", person, "--reason", "asked", "--dry-run"
     )
     assert site.vault.read_bytes() == backup
-    _, done = _say(site, "forget", person, "--reason", "asked for")
+    _, done = _say(site, "forget", person, "--reason", "asked")
     assert done["records"] == len(done["decisions"]) == len(records)
     _check_forgotten(site, pair, ids)
     deliver(site, first_night / "synthetic" / "night-2")
     run_night(site)
     _check_forgotten(site, pair, ids)
-    assert _say(site, "forget", pair[0], "--reason", "once more")[1]["decisions"] == []
+    assert _say(site, "forget", pair[0], "--reason", "law")[1]["decisions"] == []
     shutil.copy(site.vault, site.vault.with_name("kept"))
     site.vault.with_name("kept").write_bytes(backup)
     with open_store(site.vault.with_name("kept"), VAULT, read_only=True) as older:
@@ -217,6 +220,124 @@ def _check_forgotten(site: Site, records: list[str], ids: list[str]) -> None:
 
 def test_the_forgetting_of_a_decision_cannot_be_undone(site: Site) -> None:
     linked = _vault(site, _LINKED)[0]
-    _, done = _say(site, "forget", linked["record"], "--reason", "asked for")
+    _, done = _say(site, "forget", linked["record"], "--reason", "asked")
     _, refused = _say(site, "undo", done["decisions"][0], "--reason", "regret", exit_code=10)
     assert refused["errors"][0]["code"] == "WB-E-015"
+
+
+_CANARY = "Mother of Zyxquivera called"
+
+
+def _refused(site: Site, *arguments: str) -> tuple[str, dict[str, Any]]:
+    """Return the code and the whole of a refusal that leaves decisions and answers as they were."""
+    before = _vault(site, "SELECT * FROM decision ORDER BY decision_id")
+    done = CliRunner().invoke(cli, ["identity", *arguments, "--project", str(site.root), "--json"])
+    assert done.exit_code not in {0, 1}, done.output
+    assert _vault(site, "SELECT * FROM decision ORDER BY decision_id") == before
+    return done.output, json.loads(done.stdout)["errors"][0]
+
+
+def _everything(site: Site) -> bytes:
+    """Return the bytes of all files of a site but its deliveries."""
+    files = [path for path in site.root.rglob("*") if path.is_file()]
+    outside = [p for p in files if not {"inbox", "landing"} & set(p.relative_to(site.root).parts)]
+    return b" ".join(path.read_bytes() for path in outside)
+
+
+def test_a_reason_is_told_by_explain_and_stands_nowhere_in_clear(site: Site) -> None:
+    linked = _vault(site, _LINKED)[0]
+    record, anchor = linked["record"], linked["anchor"]
+    output, split = _say(site, "split", record, "--from", anchor, "--reason", _CANARY, "--by", "Ana Ruiz")
+    assert "Zyxquivera" not in output
+    _say(site, "undo", split["decision_id"], "--reason", f"{_CANARY} again")
+    reasons = [one["reason"] for one in _say(site, "explain", record, anchor)[1]["decisions"]]
+    assert [reason for reason in reasons if "Zyx" in reason] == [_CANARY, f"{_CANARY} again"]
+    assert _CANARY in _text(site, "explain", record, anchor)
+    assert b"Zyxquivera" not in _everything(site)
+    with open_store(site.warehouse, METADATA, read_only=True) as warehouse:
+        details = warehouse.frame("SELECT detail FROM ledger_event WHERE action = 'identity.split'")["detail"]
+    assert details.to_list() == [f"decision {split['decision_id']}"]
+
+
+def test_forgetting_one_of_the_records_closes_the_reason_also_in_an_older_vault(site: Site) -> None:
+    linked = _vault(site, _LINKED)[0]
+    record, anchor = linked["record"], linked["anchor"]
+    _say(site, "split", record, "--from", anchor, "--reason", _CANARY)
+    backup = site.vault.read_bytes()
+    _say(site, "forget", record, "--reason", "asked")
+    told = _say(site, "explain", record, anchor)[1]["decisions"]
+    assert [one["reason"] for one in told if one["kind"] == "clerical"] == [None]
+    assert [one["reason"] for one in told if one["kind"] == "forget"] == ["asked"]
+    site.vault.write_bytes(backup)
+    told = _say(site, "explain", record, anchor)[1]["decisions"]
+    assert [one["reason"] for one in told if one["kind"] == "clerical"] == [None]
+
+
+def test_the_reason_for_forgetting_is_a_choice_and_a_wrong_one_is_not_repeated(site: Site) -> None:
+    record = _vault(site, _LINKED)[0]["record"]
+    output, _ = _refused(site, "forget", record, "--reason", _CANARY)
+    assert "Zyxquivera" not in output
+    assert tuple(hub.WHY_FORGOTTEN) == identity_hub._WHY_FORGOTTEN
+
+
+@pytest.mark.parametrize("said", ["", "  ", "\t"])
+def test_an_empty_reason_or_name_is_refused(site: Site, said: str) -> None:
+    linked = _vault(site, _LINKED)[0]
+    pair = (linked["record"], linked["anchor"])
+    automatic = _vault(
+        site, "SELECT decision_id FROM decision WHERE kind = 'auto' AND outcome = 'link' LIMIT 1"
+    )
+    for command in (("merge", *pair), ("split", pair[0]), ("undo", automatic[0]["decision_id"])):
+        assert _refused(site, *command, "--reason", said)[1]["code"] == "WB-E-016"
+        assert _refused(site, *command, "--reason", "seen", "--by", said)[1]["code"] == "WB-E-016"
+    assert _refused(site, "forget", pair[0], "--reason", said)[1]["code"] == "WB-E-016"
+
+
+def test_where_the_site_asks_for_two_reviewers_two_are_named(site: Site) -> None:
+    settings = site.root / "wellbridge.toml"
+    settings.write_text(settings.read_text().replace("reviewers = 1", "reviewers = 2"))
+    linked = _vault(site, _LINKED)[0]
+    said = ("--reason", "two children", "--by", "Ana Ruiz")
+    split = ("split", linked["record"], *said)
+    undo = (
+        "undo",
+        _vault(site, "SELECT decision_id FROM decision WHERE outcome = 'link'")[0]["decision_id"],
+        *said,
+    )
+    merge = ("merge", linked["record"], linked["anchor"], *said)
+    for command in (split, undo, merge):
+        assert _refused(site, *command)[1]["code"] == "WB-E-110"
+        for same in ("Ana Ruiz", " ana  RUIZ ", "\uff21na Ruiz"):
+            assert _refused(site, *command, "--second", same)[1]["code"] == "WB-E-110"
+    decision = _say(site, *split, "--second", "Ben Okafor")[1]["decision_id"]
+    kept = _vault(site, "SELECT reviewer1, reviewer2 FROM decision WHERE decision_id = ?", [decision])
+    assert kept == [{"reviewer1": "Ana Ruiz", "reviewer2": "Ben Okafor"}]
+
+
+def test_a_decision_about_a_day_to_come_is_refused(site: Site) -> None:
+    linked = _vault(site, _LINKED)[0]
+    pair = (linked["record"], linked["anchor"])
+    to_come = (date.today() + timedelta(days=3)).isoformat()
+    for command in (("merge", *pair), ("split", pair[0])):
+        assert _refused(site, *command, "--reason", "seen", "--since", to_come)[1]["code"] == "WB-E-016"
+
+
+@pytest.mark.parametrize("said", [_CANARY, "", "zz", "%", "0123 Zyxquivera"])
+def test_a_decision_that_is_not_known_is_refused_without_repeating_it(site: Site, said: str) -> None:
+    output, error = _refused(site, "undo", said, "--reason", "mistaken")
+    assert (error["code"], error["where"]) == ("WB-E-015", "decision")
+    assert "Zyxquivera" not in output
+
+
+def test_a_decision_that_a_later_one_replaced_is_not_undone_for_nothing(site: Site) -> None:
+    two = [
+        row["subject_key"]
+        for row in _vault(site, "SELECT subject_key FROM subject WHERE namespace = 'student' LIMIT 2")
+    ]
+    first = _say(site, "merge", *two, "--reason", "registered twice")[1]["decision_id"]
+    second = _say(site, "split", two[0], "--from", two[1], "--reason", "two after all")[1]["decision_id"]
+    assert _refused(site, "undo", first, "--reason", "no")[1]["code"] == "WB-E-111"
+    third = _say(site, "undo", second, "--reason", "one after all")[1]["decision_id"]
+    assert _say(site, "explain", *two)[1]["are_one"]
+    _say(site, "undo", third, "--reason", "two for good")
+    assert not _say(site, "explain", *two)[1]["are_one"]

@@ -235,6 +235,40 @@ def test_two_reviewers_each_with_a_sheet_of_their_own(site: Site) -> None:
     assert (status["open"], status["decided"], status["answers"]) == (0, QUESTIONS, 2 * QUESTIONS)
 
 
+def test_one_reviewer_under_two_spellings_is_one(site: Site) -> None:
+    two_reviewers(site)
+    sheets = [exported(site, "--reviewer", name, "--format", "csv") for name in ("Ana  Ruiz", "ana ruiz")]
+    run("import", filled(sheets[0], say("link")), "--project", site.root)
+    assert (
+        run("next", "--project", site.root, "--reviewer", "ANA RUIZ", "--json").document["question"] is None
+    )
+    found = run("import", filled(sheets[1], say("link")), "--project", site.root, "--json").document
+    assert (found["decided"], found["waiting"]) == (0, 0)
+    assert constraints(site) == []
+
+
+def test_a_wrong_choice_is_not_repeated(site: Site) -> None:
+    for arguments in (("decide", "q1", CANARY), ("decide", "q1", "link", "--why", CANARY)):
+        answer = run(*arguments, "--project", site.root)
+        assert answer.exit == 2
+        assert CANARY not in answer.stdout
+
+
+def test_an_automatic_question_cannot_be_undone_and_its_answers_stay(site: Site) -> None:
+    two_reviewers(site)
+    run("import", filled(exported(site, "--format", "csv"), say("link")), "--project", site.root)
+    with open_store(site.vault, VAULT, read_only=True) as store:
+        asked = store.frame("SELECT decision_id FROM decision WHERE kind = 'auto' AND outcome = 'review'")
+    assert asked.height == QUESTIONS
+    said = ("--reason", "no", "--by", "ana", "--second", "ben", "--project", str(site.root), "--json")
+    for decision in asked["decision_id"]:
+        done = CliRunner().invoke(cli, ["identity", "undo", decision, *said])
+        assert done.exit_code == 10
+        assert json.loads(done.stdout)["errors"][0]["code"] == "WB-E-111"
+    second = filled(exported(site, "--reviewer", "ben", "--format", "csv"), say("link"))
+    assert run("import", second, "--project", site.root, "--json").document["decided"] == QUESTIONS
+
+
 def test_questions_left_empty_stay_open(site: Site) -> None:
     path = filled(exported(site, "--format", "csv"), say("link", rows_said=1))
     assert run("import", path, "--project", site.root, "--json").document["decided"] == 1
@@ -326,7 +360,7 @@ def test_forgetting_a_child_deletes_the_sheets_that_may_name_it(site: Site) -> N
     path = exported(site)
     with open_store(site.vault, VAULT, read_only=True) as store:
         record = str(store.value("SELECT min(record_a) FROM scored_pair"))
-    forget_records(site, [record], By("lead", "asked by the family"))
+    forget_records(site, [record], By("lead", "asked"))
     assert not path.exists()
     assert run("status", "--project", site.root, "--json").document["open"] == QUESTIONS - 1
 

@@ -354,6 +354,14 @@ ADVICE: Final[dict[str, Advice]] = {
         "A gate that judged nothing cannot say that links are good, so it does not let them pass.",
         "Give what it judges by: --truth COLUMN for recall by group, --last FILE for drift",
     ),
+    "WB-E-110": Advice(
+        "A site that asks for two reviewers does not want one person alone to say whose record is whose.",
+        "Name the other person who agreed: --second NAME",
+    ),
+    "WB-E-111": Advice(
+        "An undoing also ends what reviewers answered about the pair, so it is not written down for nothing.",
+        "wellbridge identity explain A B lists the decisions about two records; undo the last that stands",
+    ),
 }
 
 

@@ -77,8 +77,8 @@ def explain(store: Store, one: str, other: str, model: Model) -> dict[str, Any]:
 
     Returns:
         ``records`` (id, source, person key), ``are_one``, ``compared`` (null where they never were: levels with
-        words and bits, weight, bits, margin, runner_up, outcome, reason, model), ``constraints``, ``decisions`` and
-        ``events``, oldest first.
+        words and bits, weight, bits, margin, runner_up, outcome, reason, model), ``constraints``, ``decisions`` (of
+        the pair, and the forgetting or burial of one of them) and ``events``, oldest first.
     """
     pair = [one, other]
     records = [_record(store, record) for record in pair]
@@ -94,7 +94,8 @@ def explain(store: Store, one: str, other: str, model: Model) -> dict[str, Any]:
         ).to_dicts(),
         "decisions": store.frame(
             "SELECT decision_id, decided_at, kind, outcome, tier, weight, reason, reviewer1, reviewer2, run_id, undoes "
-            "FROM decision WHERE record_a IN (?, ?) AND record_b IN (?, ?) ORDER BY decided_at, decision_id",
+            "FROM decision WHERE record_a IN (?, ?) AND coalesce(record_b, record_a) IN (?, ?) "
+            "ORDER BY decided_at, decision_id",
             pair * 2,
         ).to_dicts(),
         "events": _events(store, pair),

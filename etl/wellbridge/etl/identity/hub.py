@@ -7,6 +7,8 @@ hub (``step.link``) decides all records anew that a constraint touches.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -19,6 +21,14 @@ from wellbridge.etl.vault import random_keys
 from wellbridge.schemas.errors import ConfigurationError
 
 KINDS: Final = {"link": "must", "nonlink": "cannot"}  # outcome of a decision by hand → the constraint it sets
+# Why a record is forgotten, as a choice: a text would name the child, and would stay.
+WHY_FORGOTTEN: Final[dict[str, str]] = {
+    "asked": "The family, or the child grown up, asked for it",
+    "law": "A law or a court asks for it",
+    "mistake": "The record should not have come",
+    "ended": "The purpose for which it was kept has ended",
+}
+_KEY_START: Final = re.compile("[0-9a-f]{1,32}")
 
 
 @dataclass(frozen=True)
@@ -27,15 +37,42 @@ class By:
 
     Attributes:
         reviewer: who decided.
-        reason: why, in words; no personal data.
+        reason: why: a code, or words as ``reasons.sealed_reason`` seals them.
         run_id: the run in which the decision takes effect.
         second: the second reviewer, where there was one.
+
+    Raises:
+        ConfigurationError: WB-E-016 without a name or a reason; WB-E-110 when the second reviewer is the first.
     """
 
     reviewer: str
     reason: str
     run_id: str = ""
     second: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what would not tell who or why."""
+        for said, option in ((self.reviewer, "--by"), (self.reason, "--reason"), (self.second, "--second")):
+            if said is not None and not said.strip():
+                raise ConfigurationError("WB-E-016", "A decision needs who and why.", f"{option} is empty")
+        if self.second is not None and folded(self.second) == folded(self.reviewer):
+            raise ConfigurationError("WB-E-110", "The second reviewer is the first.", "--by · --second")
+
+    def check_count(self, needed: int) -> None:
+        """Refuse when fewer persons decided than the site asks for.
+
+        Raises:
+            ConfigurationError: WB-E-110.
+        """
+        if needed > 1 and self.second is None:
+            raise ConfigurationError(
+                "WB-E-110", "The site asks for two reviewers, and one is named.", "--second"
+            )
+
+
+def folded(name: str) -> str:
+    """Return a person's name in the form in which two spellings of it are the same."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def now() -> datetime:
@@ -63,8 +100,11 @@ def decide_by_hand(
         since: the day since which it is so; always, without. For "nonlink": until that day they were one person.
 
     Raises:
-        ConfigurationError: WB-E-015 when a record is not in the hub, is forgotten or is paired with itself.
+        ConfigurationError: WB-E-015 when a record is not in the hub, is forgotten or is paired with itself; WB-E-016
+            when the day is to come.
     """
+    if since is not None and since > now().date():
+        raise ConfigurationError("WB-E-016", "What will be so on a day to come is not known.", "--since")
     ordered = sorted({(min(pair), max(pair)) for pair in pairs})
     _check(store, ordered)
     decision = _write(store, kind, (min(pairs[0]), max(pairs[0])), outcome, by)
@@ -114,22 +154,25 @@ def undo(store: Store, decision_id: str, by: By) -> str:
 
     Raises:
         ConfigurationError: WB-E-015 when there is no such decision, it was undone already, it forgot a record
-            (what is destroyed does not come back) or a family's opt-out buried it.
+            (what is destroyed does not come back) or a family's opt-out buried it; WB-E-111 when it changed nothing
+            that still stands: an automatic question, or a decision that a later one replaced.
     """
     taken_back = decision(store, decision_id)
     decision_id = str(taken_back["decision_id"])
     if store.value("SELECT count(*) FROM decision WHERE undoes = ?", [decision_id]):
-        raise _unknown("The decision was undone already.", decision_id)
+        raise _unknown("The decision was undone already.", f"decision {decision_id}")
     if taken_back["kind"] == "forget":
-        raise _unknown("What was forgotten cannot come back.", decision_id)
+        raise _unknown("What was forgotten cannot come back.", f"decision {decision_id}")
     if taken_back["kind"] == "opt_out":
-        raise _unknown("A family takes its opt-out back in the roster's file of opt-outs.", decision_id)
+        what = "A family takes its opt-out back in the roster's file of opt-outs."
+        raise _unknown(what, f"decision {decision_id}")
     pair = (str(taken_back["record_a"]), str(taken_back["record_b"]))
-    undoing = _write(store, "undo", pair, "none", by, undoes=decision_id)
     if taken_back["kind"] == "auto":
-        if taken_back["outcome"] == "link":
-            _close(store, _open_of(store, [pair]), undoing)
-            _set(store, [pair], "cannot", undoing, None)
+        if taken_back["outcome"] != "link":
+            raise _nothing_to_undo("An automatic question changes nothing.", decision_id)
+        undoing = _write(store, "undo", pair, "none", by, undoes=decision_id)
+        _close(store, _open_of(store, [pair]), undoing)
+        _set(store, [pair], "cannot", undoing, None)
         return undoing
     columns = "record_a, record_b, kind, since"
     closed = store.frame(f"SELECT {columns} FROM link_constraint WHERE closed_by = ?", [decision_id])
@@ -138,21 +181,42 @@ def undo(store: Store, decision_id: str, by: By) -> str:
         "WHERE decision_id = ? AND asserted_to IS NULL",
         [decision_id],
     )
+    if not own.height and not closed.height:
+        raise _nothing_to_undo("Nothing of the decision stands any more.", decision_id)
+    undoing = _write(store, "undo", pair, "none", by, undoes=decision_id)
     _close(store, own, undoing)
     _append(store, closed, undoing)
     return undoing
+
+
+def records_of(store: Store, decision_id: str) -> list[str]:
+    """Return the records that a decision is about.
+
+    Raises:
+        ConfigurationError: WB-E-015, as in ``decision``.
+    """
+    taken = decision(store, decision_id)
+    pairs = store.frame(
+        "SELECT record_a, record_b FROM link_constraint WHERE decision_id = ? OR closed_by = ?",
+        [taken["decision_id"]] * 2,
+    )
+    named = {taken["record_a"], taken["record_b"], *pairs["record_a"], *pairs["record_b"]} - {None}
+    return sorted(str(record) for record in named)
 
 
 def decision(store: Store, decision_id: str) -> dict[str, object]:
     """Return a decision, named by its id or the start of it.
 
     Raises:
-        ConfigurationError: WB-E-015 when there is none, or more than one.
+        ConfigurationError: WB-E-015 when there is none, or more than one. What was given is not repeated: it may be
+            anything.
     """
-    found = store.frame("SELECT * FROM decision WHERE starts_with(decision_id, ?)", [decision_id]).to_dicts()
+    is_key = _KEY_START.fullmatch(decision_id)
+    sql = "SELECT * FROM decision WHERE starts_with(decision_id, ?)"
+    found = store.frame(sql, [decision_id]).to_dicts() if is_key else []
     if len(found) != 1:
         raise _unknown(
-            "There is no such decision." if not found else "Several decisions begin so.", decision_id
+            "There is no such decision." if not found else "Several decisions begin so.", "decision"
         )
     return found[0]
 
@@ -175,20 +239,18 @@ def _check(store: Store, pairs: Sequence[tuple[str, str]]) -> None:
         records=records,
     )
     if known.height != records.height or any(a == b for a, b in pairs):
-        raise _unknown("A record is not in the hub, or stands twice in a pair.", "")
+        raise _unknown("A record is not in the hub, or stands twice in a pair.", "record")
     if store.frame("SELECT t.record_id FROM record_tombstone t SEMI JOIN records r USING (record_id)",
                    records=records).height:  # fmt: skip
-        raise _unknown("A record was forgotten: nothing is decided about it any more.", "")
+        raise _unknown("A record was forgotten: nothing is decided about it any more.", "record")
 
 
-def _named(decision_id: str) -> str:
-    return f"decision {decision_id}" if decision_id else ""
+def _unknown(what: str, where: str) -> ConfigurationError:
+    return ConfigurationError("WB-E-015", what, where, todo="wellbridge identity status")
 
 
-def _unknown(what: str, decision_id: str) -> ConfigurationError:
-    return ConfigurationError(
-        "WB-E-015", what, f"decision {decision_id}" if decision_id else "", todo="wellbridge identity status"
-    )
+def _nothing_to_undo(what: str, decision_id: str) -> ConfigurationError:
+    return ConfigurationError("WB-E-111", f"There is nothing to undo. {what}", f"decision {decision_id}")
 
 
 def _write(

@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from wellbridge.etl.identity.hub import KINDS
+from wellbridge.etl.identity.hub import KINDS, folded
 from wellbridge.etl.store import Store
 
 # Of scored pairs ``p``, those of which neither record is buried: a buried record is shown to nobody.
@@ -89,7 +89,7 @@ def _unanswered(store: Store, pairs: pl.DataFrame, reviewer: str | None) -> pl.D
         .agg(
             pl.len().alias("answers"),
             (pl.col("outcome").filter(is_opinion).n_unique() > 1).alias("is_disputed"),
-            (pl.col("reviewer") == reviewer if reviewer else pl.lit(False)).any().alias("is_answered"),
+            (is_by(reviewer) if reviewer else pl.lit(False)).any().alias("is_answered"),
         )
     )
     return (
@@ -106,6 +106,12 @@ def _value() -> pl.Expr:
     entropy = -(probability * probability.log(2) + (1 - probability) * (1 - probability).log(2))
     settles = pl.len().over("record_a", "source_b") + pl.len().over("record_b", "source_a") - 1
     return entropy.fill_nan(0.0).fill_null(1.0) * settles
+
+
+def is_by(reviewer: str) -> pl.Expr:
+    """Return whether an answer (``reviewer``) is this reviewer's, however the name is spelled."""
+    own = folded(reviewer)
+    return pl.col("reviewer").map_elements(lambda name: folded(name) == own, return_dtype=pl.Boolean)
 
 
 def in_force(store: Store) -> pl.DataFrame:

@@ -15,8 +15,9 @@ from typing import Final
 
 import polars as pl
 
+from wellbridge.etl.identity.candidates import ANCHOR
 from wellbridge.etl.identity.hub import KINDS, decide_each, now
-from wellbridge.etl.identity.questions import ASKABLE, in_force, questions
+from wellbridge.etl.identity.questions import ASKABLE, in_force, is_by, questions
 from wellbridge.etl.store import Store
 from wellbridge.etl.vault import random_keys
 
@@ -54,21 +55,32 @@ SELECT count(*) AS checked, count(*) FILTER (outcome = 'link') AS confirmed FROM
 """
 _DECIDED: Final = """
 SELECT count(*) FROM link_constraint c
-JOIN decision d ON d.decision_id = c.decision_id AND d.kind IN ('clerical', 'import') WHERE c.asserted_to IS NULL
+JOIN decision d ON d.decision_id = c.decision_id AND d.kind IN ('clerical', 'import')
+WHERE c.asserted_to IS NULL AND d.tier IS DISTINCT FROM 'encoded'
 """
-# Constraints that persons set. Which record stands left is as the pair was scored; a pair never scored keeps its order.
-_LABELS: Final = """
+# Constraints that persons set (links by codes are a model's). Which record stands left is as the pair was scored; of a
+# pair never scored the roster's.
+_SAID: Final = """
 WITH said AS (
     SELECT coalesce(p.record_a, c.record_a) AS a, coalesce(p.record_b, c.record_b) AS b, c.kind = 'must' AS is_match
     FROM link_constraint c
     JOIN decision d ON d.decision_id = c.decision_id AND d.kind IN ('clerical', 'import')
     LEFT JOIN scored_pair p ON least(p.record_a, p.record_b) = c.record_a
         AND greatest(p.record_a, p.record_b) = c.record_b
-    WHERE c.asserted_to IS NULL
+    WHERE c.asserted_to IS NULL AND d.tier IS DISTINCT FROM 'encoded'
+), sided AS (
+    SELECT a, b, x.namespace AS source, y.namespace AS other, is_match,
+           y.namespace = ? AND x.namespace <> ? AS is_turned
+    FROM said JOIN subject x ON x.subject_key = a JOIN subject y ON y.subject_key = b
 )
-SELECT DISTINCT x.namespace AS left_source, x.source_id AS left_id, y.namespace AS right_source,
-       y.source_id AS right_id, is_match
-FROM said JOIN source_key x ON x.key = a JOIN source_key y ON y.key = b
+SELECT DISTINCT if(is_turned, b, a) AS record_a, if(is_turned, other, source) AS source_a,
+       if(is_turned, a, b) AS record_b, if(is_turned, source, other) AS source_b, is_match
+FROM sided ORDER BY ALL
+"""
+_LABELS: Final = """
+SELECT DISTINCT source_a AS left_source, x.source_id AS left_id, source_b AS right_source, y.source_id AS right_id,
+       is_match
+FROM pairs JOIN source_key x ON x.key = record_a JOIN source_key y ON y.key = record_b
 ORDER BY ALL
 """
 
@@ -134,7 +146,7 @@ def take(store: Store, said: Sequence[Answer], reviewer: Reviewer, needed: int) 
         What became of them. A pair that is decided already stays so; the answer counts for agreement alone.
     """
     rows = _rows(store, said, reviewer)
-    before = in_force(store).filter(pl.col("reviewer") == reviewer.name)
+    before = in_force(store).filter(is_by(reviewer.name))
     new = rows.join(before, on=["record_a", "record_b"], how="anti").unique(
         ["record_a", "record_b"], keep="first"
     )
@@ -191,6 +203,15 @@ def _settle(store: Store, pairs: pl.DataFrame, reviewer: Reviewer, needed: int) 
     return votes.height
 
 
+def decided_pairs(store: Store) -> pl.DataFrame:
+    """Return the pairs that persons decided and nobody took back, the anchor's side left.
+
+    Returns:
+        ``record_a, source_a, record_b, source_b, is_match``: the hub's own keys, and the sources' namespaces.
+    """
+    return store.frame(_SAID, [ANCHOR, ANCHOR])
+
+
 def labels(store: Store) -> pl.DataFrame:
     """Return the pairs that persons decided, as labels to train on.
 
@@ -198,7 +219,7 @@ def labels(store: Store) -> pl.DataFrame:
         ``left_source, left_id, right_source, right_id, is_match``, the anchor's side left. Ids are the sources' own,
         so that they name rows of the sources' files; whoever holds them can tell the children.
     """
-    return store.frame(_LABELS)
+    return store.frame(_LABELS, pairs=decided_pairs(store))
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import getpass
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wellbridge.pipelines.cli.nights import GROUP_COLUMNS, show_links
-from wellbridge.pipelines.cli.output import command, document, json_option, project_option, show_json, table
+from wellbridge.pipelines.cli.output import (
+    Choice,
+    command,
+    document,
+    json_option,
+    named_person,
+    project_option,
+    show_json,
+    table,
+)
 from wellbridge.pipelines.site import Site, load_site
 from wellbridge.schemas.errors import ConfigurationError, Exit
 
@@ -23,23 +32,32 @@ if TYPE_CHECKING:
     from wellbridge.etl.store import Store
     from wellbridge.etl.vault import Vault
 
+_WHY_FORGOTTEN = ("asked", "law", "mistake", "ended")  # as ``hub.WHY_FORGOTTEN``, which a test compares
 _SHOWN = 12  # characters of a key in a table
 _DAY = click.DateTime(["%Y-%m-%d"])
 _INSTANT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"])
 
 
+def _by_option(function: Any) -> Any:
+    """Add who decides: kept with every decision. Accounts and names are the site's."""
+    return click.option(
+        "--by", "reviewer", default=getpass.getuser, show_default="your account", metavar="NAME",
+        callback=named_person, help="Who decides.",
+    )(function)  # fmt: skip
+
+
 def _said(function: Any) -> Any:
     """Add the options of a command that changes who is who: its decision is kept with who and why."""
     for option in (
+        click.option("--reason", required=True, metavar="TEXT", help="Why; kept sealed with the decision."),
         click.option(
-            "--reason", required=True, help="Why; kept with the decision. No personal data, please."
+            "--second", metavar="NAME", callback=named_person,
+            help="Who else agreed; where the site asks for two reviewers.",
         ),
-        click.option(
-            "--by", "reviewer", default=getpass.getuser, show_default="your account", help="Who decides."
-        ),
+        _by_option,
         project_option,
         json_option,
-    ):
+    ):  # fmt: skip
         function = option(function)
     return function
 
@@ -57,12 +75,6 @@ def _hub(site: Site) -> Iterator[Store]:
 
     with open_store(vault_in_force(site), VAULT, read_only=True) as store:
         yield store
-
-
-def _by(reviewer: str, reason: str) -> Callable[[str], By]:
-    from wellbridge.etl.identity.hub import By
-
-    return functools.partial(By, reviewer, reason)
 
 
 def _day(moment: datetime | None) -> date | None:
@@ -164,11 +176,14 @@ def explain_command(one: str, other: str, project: Path, as_json: bool) -> Exit:
     """Show why two records are, or are not, one person: never what they say."""
     from wellbridge.etl.identity.explain import explain, find_record
     from wellbridge.etl.identity.matcher import matcher_of
+    from wellbridge.etl.identity.reasons import with_reasons
+    from wellbridge.pipelines.nightly.stores import seals_of
 
     site = load_site(project)
     model = matcher_of(site.model, site.engine).model
     with _hub(site) as store:
         found = explain(store, find_record(store, one), find_record(store, other), model)
+        found["decisions"] = with_reasons(seals_of(site), found["decisions"])
     if as_json:
         show_json(document(Exit.DONE, **found))
     else:
@@ -183,20 +198,25 @@ def explain_command(one: str, other: str, project: Path, as_json: bool) -> Exit:
 @_said
 @command
 def merge_command(
-    one: str, other: str, since: datetime | None, reason: str, reviewer: str, project: Path, as_json: bool
+    one: str,
+    other: str,
+    since: datetime | None,
+    reason: str,
+    reviewer: str,
+    second: str | None,
+    project: Path,
+    as_json: bool,
 ) -> Exit:
     """Say that two records are one child."""
     from wellbridge.etl.identity.explain import find_record
-    from wellbridge.etl.identity.hub import decide_by_hand
+    from wellbridge.etl.identity.hub import By, decide_by_hand
 
-    by = _by(reviewer, reason)
-
-    def change(vault: Vault, run_id: str) -> tuple[str, str]:
+    def change(vault: Vault, by: By) -> str:
         pair = (find_record(vault.store, one), find_record(vault.store, other))
-        decision = decide_by_hand(vault.store, [pair], "link", by(run_id), since=_day(since))
-        return decision, f"decision {decision} · {reason}"
+        by = _with_sealed_reason(vault, by, pair)
+        return decide_by_hand(vault.store, [pair], "link", by, since=_day(since))
 
-    return _changed(project, "identity.merge", change, as_json)
+    return _changed(project, "identity.merge", change, By(reviewer, reason, second=second), as_json)
 
 
 @click.command("split")
@@ -213,61 +233,66 @@ def split_command(
     since: datetime | None,
     reason: str,
     reviewer: str,
+    second: str | None,
     project: Path,
     as_json: bool,
 ) -> Exit:
     """Say that a record is about another child than the records it is linked to."""
     from wellbridge.etl.identity.explain import find_record, split_pairs
-    from wellbridge.etl.identity.hub import decide_by_hand
+    from wellbridge.etl.identity.hub import By, decide_by_hand
 
-    by = _by(reviewer, reason)
-
-    def change(vault: Vault, run_id: str) -> tuple[str, str]:
+    def change(vault: Vault, by: By) -> str:
         store = vault.store
         pairs = split_pairs(store, find_record(store, record), find_record(store, other) if other else None)
-        decision = decide_by_hand(store, pairs, "nonlink", by(run_id), since=_day(since))
-        return decision, f"decision {decision} · {reason}"
+        by = _with_sealed_reason(vault, by, [end for pair in pairs for end in pair])
+        return decide_by_hand(store, pairs, "nonlink", by, since=_day(since))
 
-    return _changed(project, "identity.split", change, as_json)
+    return _changed(project, "identity.split", change, By(reviewer, reason, second=second), as_json)
 
 
 @click.command("undo")
 @click.argument("decision", metavar="DECISION")
 @_said
 @command
-def undo_command(decision: str, reason: str, reviewer: str, project: Path, as_json: bool) -> Exit:
+def undo_command(
+    decision: str, reason: str, reviewer: str, second: str | None, project: Path, as_json: bool
+) -> Exit:
     """Take a decision back: an automatic link, a merge, a split, or an earlier undo."""
-    from wellbridge.etl.identity.hub import undo
+    from wellbridge.etl.identity.hub import By, records_of, undo
 
-    by = _by(reviewer, reason)
+    def change(vault: Vault, by: By) -> str:
+        return undo(vault.store, decision, _with_sealed_reason(vault, by, records_of(vault.store, decision)))
 
-    def change(vault: Vault, run_id: str) -> tuple[str, str]:
-        undoing = undo(vault.store, decision, by(run_id))
-        return undoing, f"decision {undoing} · {reason}"
-
-    return _changed(project, "identity.undo", change, as_json)
+    return _changed(project, "identity.undo", change, By(reviewer, reason, second=second), as_json)
 
 
 @click.command("forget", short_help="Destroy what a record or person says, for good; a tombstone stays.")
 @click.argument("name", metavar="RECORD|PERSON")
 @click.option("--dry-run", is_flag=True, help="Say how many records would be forgotten; change nothing.")
-@_said
+@click.option(
+    "--reason", required=True, type=Choice(_WHY_FORGOTTEN), help="Why; a choice, so that no name stays."
+)
+@_by_option
+@project_option
+@json_option
 @command
 def forget_command(
     name: str, dry_run: bool, reason: str, reviewer: str, project: Path, as_json: bool
 ) -> Exit:
     """Destroy what the vault knows of a record, or of all records of a person, for good.
 
-    The key that opens it is destroyed and the vault written anew. A tombstone stays, so that a later delivery of the
-    same record stays out. Deliveries in the landing store and releases are not reached: see docs/identity-hub.md.
+    The key that opens it is destroyed and the vault written anew; with it goes what the reasons of decisions about it
+    said. A tombstone stays, so that a later delivery of the same record stays out. Deliveries in the landing store and
+    releases are not reached: see docs/identity-hub.md.
     """
     from wellbridge.etl.identity.explain import find_records
+    from wellbridge.etl.identity.hub import By
     from wellbridge.pipelines.nightly.identity_change import forget_records
 
     site = load_site(project)
     with _hub(site) as store:
         records = find_records(store, name)
-    decisions = [] if dry_run else forget_records(site, records, _by(reviewer, reason)(""))
+    decisions = [] if dry_run else forget_records(site, records, By(reviewer, reason))
     if as_json:
         show_json(document(Exit.DONE, records=len(records), decisions=decisions))
     else:
@@ -275,12 +300,25 @@ def forget_command(
     return Exit.DONE
 
 
-def _changed(
-    project: Path, action: str, change: Callable[[Vault, str], tuple[str, str]], as_json: bool
-) -> Exit:
+def _with_sealed_reason(vault: Vault, by: By, records: Sequence[str]) -> By:
+    """Return who decides, the reason sealed under the keys of the records that it is about."""
+    from wellbridge.etl.identity.reasons import sealed_reason
+
+    return replace(by, reason=sealed_reason(vault, records, by.reason))
+
+
+def _changed(project: Path, action: str, change: Callable[[Vault, By], str], by: By, as_json: bool) -> Exit:
+    """Apply a decision; the ledger holds its id, and neither words nor names."""
     from wellbridge.pipelines.nightly.identity_change import change_identity
 
-    decision = change_identity(load_site(project), action, change)
+    site = load_site(project)
+    by.check_count(site.reviewers)
+
+    def applied(vault: Vault, run_id: str) -> tuple[str, str]:
+        decision = change(vault, replace(by, run_id=run_id))
+        return decision, f"decision {decision}"
+
+    decision = change_identity(site, action, applied)
     if as_json:
         show_json(document(Exit.DONE, decision_id=decision))
     else:

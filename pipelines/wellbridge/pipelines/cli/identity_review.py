@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from wellbridge.pipelines.cli.output import command, document, json_option, project_option, show_json, table
+from wellbridge.pipelines.cli.output import (
+    Choice,
+    command,
+    document,
+    json_option,
+    named_person,
+    project_option,
+    show_json,
+    table,
+)
 from wellbridge.pipelines.site import load_site
 from wellbridge.schemas.errors import Exit, PrivacyError
 
@@ -20,15 +29,7 @@ if TYPE_CHECKING:
 
 # As ``review.OUTCOMES`` and ``review.WHY``, which a test compares; those bring polars.
 _OUTCOMES: Final = ("link", "nonlink", "unsure")
-_LONGEST_NAME: Final = 64
 _WHY: Final = ("written", "moved", "renamed", "sibling", "namesake", "known", "too_little")
-
-
-def _named(_context: click.Context, _option: click.Parameter, name: str) -> str:
-    """Refuse a name that could not be read in a list of answers."""
-    if not name.strip() or not name.isprintable() or len(name) > _LONGEST_NAME:
-        raise click.BadParameter(f"A reviewer's name has 1 to {_LONGEST_NAME} printable characters.")
-    return name.strip()
 
 
 def _reviewer_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,7 +40,7 @@ def _reviewer_option(function: Callable[..., Any]) -> Callable[..., Any]:
         default=getpass.getuser,
         show_default="this account",
         metavar="NAME",
-        callback=_named,
+        callback=named_person,
         help="Who answers.",
     )(function)
 
@@ -111,10 +112,8 @@ def _shown(card: Card) -> str:
 
 @review.command("decide")
 @click.argument("question", metavar="QUESTION")
-@click.argument("outcome", metavar="|".join(_OUTCOMES), type=click.Choice(_OUTCOMES))
-@click.option(
-    "--why", required=True, type=click.Choice(_WHY), help="Why; a choice, so that no name is written."
-)
+@click.argument("outcome", metavar="|".join(_OUTCOMES), type=Choice(_OUTCOMES))
+@click.option("--why", required=True, type=Choice(_WHY), help="Why; a choice, so that no name is written.")
 @_reviewer_option
 @project_option
 @json_option

@@ -34,6 +34,28 @@ project_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 
 
+_LONGEST_NAME: Final = 64
+
+
+class Choice(click.Choice[str]):
+    """A choice of words that does not repeat a wrong one: who expects a text may have written about a child."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the word chosen."""
+        if value not in self.choices:
+            self.fail(f"Choose one of {', '.join(self.choices)}.", param, ctx)
+        return str(value)
+
+
+def named_person(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
+    """Refuse a name that could not be read in a list of answers; an option's callback."""
+    if name is None:
+        return None
+    if not name.strip() or not name.isprintable() or len(name) > _LONGEST_NAME:
+        raise click.BadParameter(f"A person's name has 1 to {_LONGEST_NAME} printable characters.")
+    return name.strip()
+
+
 def document(exit_code: Exit, **facts: Any) -> dict[str, Any]:
     """Return a command's JSON document."""
     return {

@@ -8,12 +8,13 @@ from typing import Any
 
 from wellbridge.etl.failpoint import reach
 from wellbridge.etl.identity.erasure import forget, forgotten, keyless
-from wellbridge.etl.identity.hub import By
+from wellbridge.etl.identity.hub import WHY_FORGOTTEN, By
 from wellbridge.etl.store import open_store, rewrite
 from wellbridge.etl.vault import VAULT, Vault
 from wellbridge.pipelines.nightly.run import Wanted, forgetting, run_night
 from wellbridge.pipelines.nightly.stores import SHEETS, begin_forgetting, seals_of, settle
 from wellbridge.pipelines.site import Site
+from wellbridge.schemas.errors import ConfigurationError
 from wellbridge.schemas.warehouse import METADATA
 
 
@@ -43,14 +44,25 @@ def forget_records(site: Site, records: Sequence[str], by: By) -> list[str]:
     """Forget records: in the stores, then their keys, then the vault's old blocks; return the decisions' ids.
 
     A kill anywhere leaves a mark, and the next run ends what was begun.
+
+    Args:
+        site: the site.
+        records: ids of records; those that are forgotten already are left out.
+        by: who, and a key of ``hub.WHY_FORGOTTEN``: a text would name the child, and stay.
+
+    Raises:
+        ConfigurationError: WB-E-016, the reason is none of these.
     """
+    if by.reason not in WHY_FORGOTTEN:
+        what = f"The reason for forgetting is one of {', '.join(WHY_FORGOTTEN)}."
+        raise ConfigurationError("WB-E-016", what, "reason")
 
     def erase(vault: Vault, run_id: str) -> tuple[list[str], str]:
         begin_forgetting(site, may_be_on_sheets=True)
         known = set(forgotten(vault.store))
         new = [record for record in records if record not in known]
         decisions = forget(vault, new, By(by.reviewer, by.reason, run_id, by.second))
-        return decisions, f"{len(decisions)} records · {by.reason}"
+        return decisions, f"{len(decisions)} records · {by.reason}"  # a code, as checked above
 
     done: list[str] = change_identity(site, "identity.forget", erase)
     return done
