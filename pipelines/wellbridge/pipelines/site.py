@@ -367,6 +367,7 @@ def _check_settings(config: Mapping[str, Any], name: str) -> None:
     wrong += [] if isinstance(codes, dict) and all(map(_is_names, codes.values())) else ["codes"]
     extra = config.get("extra", [])
     wrong += [] if isinstance(extra, list) and all(isinstance(one, str) for one in extra) else ["extra"]
+    wrong += [] if isinstance(config.get("own_ids", False), bool) else ["own_ids"]
     if wrong:
         raise ConfigurationError(
             "WB-E-011",

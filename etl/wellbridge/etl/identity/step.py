@@ -71,6 +71,11 @@ def link(vault: Vault, run_id: str = "", matcher: Matcher | None = None) -> pl.D
     return moves
 
 
+def holds_a_child_once(source: str) -> bool:
+    """Tell whether two records of a source are two children."""
+    return not source.endswith(_REPEATING)
+
+
 def _check_engine(store: Store) -> None:
     """Check an engine that has not linked here before: a plan that is quadratic shows on a thousand records."""
     last = store.value("SELECT engine_versions FROM identity_run ORDER BY ended_at DESC LIMIT 1")
@@ -91,7 +96,7 @@ def _sources(store: Store) -> list[Source]:
     )
     sizes = {ANCHOR: 0, **dict(counted.iter_rows())}
     return [
-        Source(name, 1 << max(size - 1, 0).bit_length(), not name.endswith(_REPEATING))
+        Source(name, 1 << max(size - 1, 0).bit_length(), holds_a_child_once(name))
         for name, size in sorted(sizes.items(), key=lambda item: (item[0] != ANCHOR, item[0]))
     ]
 

@@ -25,7 +25,7 @@ from wellbridge.etl.validation import validate
 from wellbridge.pipelines.nightly.night import HELD, TAKEN, WHOLE_DELIVERY, Night, Waiting
 from wellbridge.pipelines.nightly.tally import Tally
 from wellbridge.pipelines.site import Feed
-from wellbridge.pipelines.sources.source import CONSENT, Resource, Source
+from wellbridge.pipelines.sources.source import CONSENT, Resource, Source, namespace_of
 from wellbridge.privacy.policy import deidentify
 from wellbridge.schemas.contract import NAMESPACES, Column, Contract, Kind, Mode
 from wellbridge.schemas.errors import SafeError, StoreError
@@ -326,12 +326,13 @@ def _keyed(
         if column.name not in present and column.header not in present:  # type: ignore[operator]
             rows = rows.drop(column.name)
             continue
-        assert column.ids is not None
-        keys = night.vault.namespace(batch.feed.name, column.ids)
+        space = namespace_of(column, batch.feed.settings)
+        assert space is not None
+        keys = night.vault.namespace(batch.feed.name, space)
         found = keys.keys(rows[column.name], defines=column.defines).rename({"source_id": column.name})
         names = {"key": column.key_name, "is_known": f"_known_{column.name}"}
         wanted = [column.name, "key", "is_known"]
-        if NAMESPACES[column.ids].kind is Kind.PERSON:
+        if NAMESPACES[space].kind is Kind.PERSON:
             wanted.append("person_key")
         rows = rows.join(
             found.select(wanted).rename(names), on=column.name, how="left", maintain_order="left"

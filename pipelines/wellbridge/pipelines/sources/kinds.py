@@ -18,12 +18,15 @@ KINDS: Final = tuple(MODULES)
 
 _EVERY: Final = frozenset({"kind", "path", "codes"})
 _CSV: Final = frozenset({"rename", "extra", "encoding", "separator"})
+_OF_STUDENTS: Final = _CSV | {"own_ids"}
 _OWN: Final[dict[str, frozenset[str]]] = {
     "oneroster": frozenset({"school_ids"}),
     "edfi": frozenset({
         "complete", "education_organizations", "roster_from_enrollments", "school_id_format", "school_ids"}),
     "fhir": frozenset({"complete", "recipients", "referral_codes", "student_number_systems"}),
     "hl7v2": frozenset({"complete", "ignored_types", "student_number_assigners"}),
+    "case_management": _OF_STUDENTS, "out_of_school": _OF_STUDENTS, "telehealth": _OF_STUDENTS,
+    "needs_assessment": _OF_STUDENTS,
     "yrbs": frozenset(),
     "wonder": frozenset({"indicator", "title"}),
 }

@@ -11,12 +11,15 @@ import polars as pl
 
 from wellbridge.etl.reading import Chunk, Delivery
 from wellbridge.pipelines.sources.kinds import KINDS, MODULES
-from wellbridge.schemas.contract import Contract
+from wellbridge.schemas.contract import NAMESPACES, Column, Contract, Kind
 from wellbridge.schemas.errors import ConfigurationError
 
 # Pseudo-table: decisions that go to the vault, never to the warehouse. Columns: subject_key, consent_key (nullable),
 # decision ("deny" | "permit_part2" | "optout_partners" | "optout_all"), start_date, end_date (nullable), is_active.
 CONSENT: Final = "vault.consent"
+
+_STUDENT: Final = "student"
+_OWN_IDS: Final = "client"
 
 Shape = Callable[[pl.DataFrame], dict[str, pl.DataFrame]]
 
@@ -80,4 +83,21 @@ def source(kind: str) -> Source:
     return found
 
 
-__all__ = ["CONSENT", "KINDS", "Resource", "Shape", "Source", "source"]
+def namespace_of(column: Column, settings: Mapping[str, Any]) -> str | None:
+    """Return the namespace of a column's ids in a feed; None where it holds none.
+
+    A partner that does not know the district's student numbers sends its own ids in their place (``own_ids`` in the
+    feed's file); whose they are is known from encoded linkage (``identity import-links``).
+    """
+    return _OWN_IDS if column.ids == _STUDENT and settings.get("own_ids") else column.ids
+
+
+def own_namespaces(kind: str, settings: Mapping[str, Any]) -> list[str]:
+    """Return the namespaces in which a feed names children by ids of its own."""
+    columns = [one for each in source(kind).resources.values() for one in each.contract.columns.values()]
+    names = {name for name in (namespace_of(column, settings) for column in columns) if name}
+    spaces = [NAMESPACES[name] for name in sorted(names)]
+    return [space.name for space in spaces if space.kind is Kind.PERSON and not space.shared]
+
+
+__all__ = ["CONSENT", "KINDS", "Resource", "Shape", "Source", "namespace_of", "own_namespaces", "source"]
