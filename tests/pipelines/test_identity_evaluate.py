@@ -334,8 +334,13 @@ def test_drift_is_nothing_for_equal_shares_and_grows_with_the_change() -> None:
 
 def test_a_gap_by_luck_does_not_fail_the_gate() -> None:
     group = {"group": "school", "value": "S1", "gap": 0.08, "is_more_than_chance": False}
-    document = {"groups": [group], "drift": {"bits": {}}}
-    assert all(one["holds"] for one in gates(document))
-    assert not all(
-        one["holds"] for one in gates({**document, "groups": [{**group, "is_more_than_chance": True}]})
-    )
+    document = {"groups": [group], "drift": {"bits": {"sex": 0.1}}}
+    assert [one["holds"] for one in gates(document)] == [True, True]
+    real = {**document, "groups": [{**group, "is_more_than_chance": True}]}
+    assert [one["holds"] for one in gates(real)] == [False, True]
+
+
+def test_a_gate_with_nothing_to_judge_neither_holds_nor_fails() -> None:
+    alone = {"group": "school", "value": "S1", "gap": None, "is_more_than_chance": False}
+    for groups in ([], [alone]):
+        assert [one["holds"] for one in gates({"groups": groups, "drift": {"bits": {}}})] == [None, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 
 from pipelines.answer import Answer
 from wellbridge.etl.identity.hub import By, decide_by_hand
-from wellbridge.etl.identity.model import Model, shipped
+from wellbridge.etl.identity.model import Model, read_model, shipped
 from wellbridge.etl.identity.step import link
 from wellbridge.etl.lock import run_lock
 from wellbridge.etl.store import open_store
@@ -204,3 +205,135 @@ def test_doctor_misses_spark_where_the_site_asks_for_it(
     assert "wellbridge[spark]" in found["todo"]
     monkeypatch.setattr("wellbridge.etl.identity.spark.find_spec", lambda name: name)
     assert doctor(site)["state"] == "OK"
+
+
+# -- trained on what the site holds, without any file of names or ids ------------------------------------------------
+
+
+def train_on(site: Site, out: Path, *more: object) -> Answer:
+    return identity("train", "--project", site.root, "--out", out, *more)
+
+
+def stored(site: Site) -> dict[Path, bytes]:
+    """Every file of the site, byte for byte."""
+    return {path: path.read_bytes() for path in sorted(site.root.rglob("*")) if path.is_file()}
+
+
+def change(site: Site, *statements: str) -> None:
+    with open_store(site.vault, VAULT) as store:
+        for statement in statements:
+            store.run(statement)
+
+
+# Decided pairs of the right side's source, the first ones by name.
+SOME_DECIDED = (
+    "(SELECT subject_key FROM subject SEMI JOIN (SELECT unnest([record_a, record_b]) AS subject_key FROM "
+    "link_constraint) USING (subject_key) WHERE namespace <> 'student' ORDER BY subject_key LIMIT {})"
+)
+
+
+def test_a_site_trains_its_model_on_its_own_records_and_decisions(site: Site, files: Path) -> None:
+    before = stored(site)
+    out = site.root / "ours.json"
+    answer = train_on(site, out, "--reviewer", "Ana Ruiz")
+    assert answer.exit == 0, answer.stdout
+    assert answer.document["method"] == f"{DECIDED} labelled pairs of one child"
+    assert answer.document["labels"] == {"given": DECIDED, "used": DECIDED, "no_row": 0}
+    assert stored(site) == before | {out: out.read_bytes()}, (
+        "the stores are only read, and nothing else is written"
+    )
+    by_files = site.root.parent / "by_files.json"
+    trained(site, files, by_files)
+    one, other = (read_model(path) for path in (out, by_files))
+    for ours, theirs in zip(one.compared, other.compared, strict=True):
+        assert [weight.m for weight in ours.weights] == [weight.m for weight in theirs.weights]
+    use(site, "ours.json")
+    pair = decided_by(site)[2][0]
+    changed = identity("merge", *pair, "--reason", "seen", "--project", site.root)
+    assert changed.exit == 0, changed.stdout + changed.stderr
+    last, of_pairs, links = decided_by(site)
+    assert last == of_pairs == {answer.document["sha256"]}
+    assert len(links) > 10
+
+
+def words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z0-9]+", text.lower().replace("-", "")))
+
+
+def test_neither_the_model_nor_what_is_said_holds_anything_of_a_child(site: Site, files: Path) -> None:
+    out = site.root.parent / "ours.json"
+    answer = train_on(site, out)
+    shipped().write(site.root.parent / "shipped.json")
+    usual = words((site.root.parent / "shipped.json").read_text()) | set(answer.document)
+    told = words(out.read_text() + answer.stdout.replace(str(out), "") + answer.stderr) - usual
+    both = pl.concat(pl.read_parquet(files / f"{side}.parquet") for side in ("left", "right"))
+    for name in ("unique_id", "first_name", "surname", "dob", "phone"):
+        cells = both[name].drop_nulls().str.to_lowercase().str.replace_all("-", "")
+        assert not told & set(cells.filter(cells.str.len_chars() > 3))
+    with open_store(site.vault, VAULT, read_only=True) as store:
+        assert not told & set(store.frame("SELECT subject_key FROM subject")["subject_key"])
+
+
+def test_fewer_than_fifty_decided_pairs_are_refused_with_their_number(site: Site) -> None:
+    kept = DECIDED - 31
+    change(
+        site,
+        "UPDATE link_constraint SET asserted_to = now() WHERE record_a IN (SELECT record_a FROM link_constraint "
+        f"ORDER BY record_a LIMIT {kept})",
+    )
+    refused = train_on(site, site.root / "ours.json")
+    assert (refused.exit, refused.error["code"]) == (12, "WB-E-100")
+    assert "31 of one child" in refused.error["where"]
+    assert not (site.root / "ours.json").exists()
+
+
+def test_a_site_without_a_night_has_nothing_to_train_on(tmp_path: Path) -> None:
+    refused = train_on(init_site(tmp_path / "site"), tmp_path / "ours.json")
+    assert refused.exit != 1
+    assert refused.error["code"] == "WB-E-050"
+
+
+def test_of_several_sources_one_is_chosen(site: Site) -> None:
+    change(
+        site,
+        f"UPDATE subject SET namespace = 'hospital/patient' WHERE subject_key IN {SOME_DECIDED.format(60)}",
+    )
+    refused = train_on(site, site.root / "ours.json")
+    assert (refused.exit, refused.error["code"]) == (10, "WB-E-011")
+    assert "clinic/patient" in refused.error["where"]
+    assert "hospital/patient" in refused.error["where"]
+    for source in ("hospital/patient", "clinic/patient"):
+        answer = train_on(site, site.root / f"{source[:4]}.json", "--source", source)
+        assert answer.document["method"] == "60 labelled pairs of one child"
+    for unknown in ("nobody", "student"):
+        refused = train_on(site, site.root / "more.json", "--source", unknown)
+        assert (refused.exit, refused.error["code"]) == (10, "WB-E-015")
+
+
+def test_records_that_are_forgotten_or_buried_teach_nothing(site: Site) -> None:
+    gone = SOME_DECIDED.format(3)
+    change(
+        site,
+        f"INSERT INTO buried_record BY NAME SELECT subject_key AS record_id, false AS is_lifted FROM {gone}",
+        f"UPDATE record_part SET sealed = NULL WHERE record_id IN {gone}",
+    )
+    answer = train_on(site, site.root / "ours.json")
+    assert answer.document["labels"] == {"given": DECIDED, "used": DECIDED - 3, "no_row": 3}
+
+
+def test_a_run_that_holds_the_lock_does_not_stop_who_only_reads(site: Site) -> None:
+    with run_lock(site.lock):
+        assert train_on(site, site.root / "ours.json").exit == 0
+
+
+@pytest.mark.parametrize("option", ["--left", "--right", "--labels", "--truth"])
+def test_a_site_and_files_are_not_mixed(site: Site, files: Path, option: str) -> None:
+    mixed = train_on(site, site.root / "ours.json", option, files / "left.parquet")
+    assert (mixed.exit, mixed.error["code"]) == (2, "WB-E-016")
+
+
+def test_a_source_is_a_site_s_and_something_is_trained_on(files: Path, tmp_path: Path) -> None:
+    out = tmp_path / "ours.json"
+    for given in (("--left", files / "left.parquet", "--source", "clinic/patient"), ()):
+        refused = identity("train", *given, "--out", out)
+        assert (refused.exit, refused.error["code"]) == (2, "WB-E-016")

@@ -58,7 +58,7 @@ def read(
         ``record_id`` of records whose links may change, and the pairs that are gone (``PAIR_COLUMNS``), both before
         anything is decided.
     """
-    raw = _raw(store, seals, records, recall)
+    raw = spoken(store, seals, records, recall)
     unsaid = buried(store, records).join(raw, on="record_id", how="anti")
     records = records.join(unsaid, on="record_id", how="anti")  # what was decided about them stands
     content = raw.select(pl.concat_str("record_id", pl.struct(TRAIT_NAMES).struct.json_encode())).to_series()
@@ -88,13 +88,13 @@ def _compare(
     near = _near(store, tokens, sources)
     store.append("block_token", tokens.select("number", "token"))
     store.append("record_mark", marks(standard))
-    pairs = matcher.score(standard, matcher.standard(_raw(store, seals, near, recall)), sources)
+    pairs = matcher.score(standard, matcher.standard(spoken(store, seals, near, recall)), sources)
     if pairs.height:
         store.append("scored_pair", pairs.with_columns(pl.lit(matcher.model.sha256).alias("model_hash")))
 
 
-def _raw(store: Store, seals: Seals, records: pl.DataFrame, recall: Recall | None) -> pl.DataFrame:
-    """Return ``record_id, source`` and the traits of records that say something.
+def spoken(store: Store, seals: Seals, records: pl.DataFrame, recall: Recall | None = None) -> pl.DataFrame:
+    """Return ``record_id, source`` and the traits of records (``record_id, source``) that say something.
 
     An anchor's student number is its source's id.
     """

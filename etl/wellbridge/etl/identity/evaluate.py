@@ -1,7 +1,8 @@
 """How good links are, overall and for every group of children, against a truth that the matcher never saw.
 
-Intervals are Wilson's (1927). A group's gap counts when it is over the limit and more than chance: of many groups
-(150 schools) some are low by luck, so the interval of each is widened by their number (Bonferroni).
+Intervals are Wilson's (1927). A group's gap counts when it is over the limit and more than chance: the intervals of
+the group and of all others do not meet. Both sides are uncertain, and of many groups (150 schools) some are low by
+luck, so both intervals are widened by the number of groups compared (Bonferroni).
 """
 
 from __future__ import annotations
@@ -30,13 +31,18 @@ class Truth:
 
     Attributes:
         left, right: ``record_id, truth``, a null truth counts for nothing; ``household`` where it is known; and
-            a column for each group.
+            a column for each group, text or Boolean.
         groups: names of those columns.
     """
 
     left: pl.DataFrame
     right: pl.DataFrame
     groups: tuple[str, ...] = ()
+
+    @property
+    def is_known(self) -> bool:
+        """Tell whether there is a truth at all: one record of each side has one."""
+        return all(frame["truth"].count() > 0 for frame in (self.left, self.right))
 
 
 def wilson(hits: int, of: int, confidence: float = CONFIDENCE) -> list[float] | None:
@@ -62,7 +68,8 @@ def judge(
         reference: shares of levels among the links of the model's training, or of the last run (``level_shares``).
 
     Returns:
-        A document of counts and shares; see docs/identity.md. It holds no value of any record.
+        A document of counts and shares; see docs/identity.md. It holds no value of any record. Without a truth all
+        that would need one is None, and no group is compared.
     """
     true = truth.left.drop_nulls("truth").join(truth.right.drop_nulls("truth"), on="truth", suffix="_r")
     if matched.left is matched.right:
@@ -77,28 +84,26 @@ def judge(
     ).join(found.with_columns(is_found=True), on=["record_a", "record_b"], how="left").with_columns(
         pl.col("is_found").fill_null(False)
     )  # fmt: skip
-    groups = recall_by_group(_with_groups(true, truth.groups), truth.groups)
     shares = level_shares(links, model)
+    known = {"true_pairs": true.height, "judged_links": links["is_true"].count(),
+             "wrong_links": int((~links["is_true"]).sum())}  # fmt: skip
     return {
         "left": matched.left.height,
         "right": matched.right.height,
-        "true_pairs": true.height,
         "links": links.height,
-        "wrong_links": int((~links["is_true"]).sum()),
-        **_rates(int(links["is_true"].sum()), links.height, true.height),
-        "one_to_one": None
-        if matched.left is matched.right
-        else _rates(int(best["is_true"].sum()), best.height, true.height),
-        "collisions": _collisions(links, matched),
+        **(known if truth.is_known else dict.fromkeys(known)),
+        **_rates(links, true.height),
+        "one_to_one": None if matched.left is matched.right else _rates(best, true.height),
+        "collisions": _collisions(links, matched) if truth.is_known else None,
         "review": {
             "pairs": asked.height,
             "records": asked["record_b"].n_unique(),
             "share": round(asked["record_b"].n_unique() / max(matched.right.height, 1), 5),
-            "true_share": round(int(asked["is_true"].sum()) / max(asked.height, 1), 5),
+            "true_share": _share(asked),
             "by_reason": _counts(asked, "reason"),
         },
         "links_by_tier": _counts(links, "tier"),
-        "groups": groups,
+        "groups": recall_by_group(_with_groups(true, truth.groups), truth.groups),
         "level_shares": shares,
         "drift": drift(shares, reference),
         "flags": {
@@ -114,7 +119,15 @@ def _flagged(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.filter(pl.col("flags") != "").select("flags")
 
 
-def _rates(hits: int, linked: int, true: int) -> dict[str, Any]:
+def _share(pairs: pl.DataFrame) -> float | None:
+    """Return the share of true pairs among those whose truth is known."""
+    judged = pairs["is_true"].count()
+    return round(int(pairs["is_true"].sum()) / judged, 5) if judged else None
+
+
+def _rates(pairs: pl.DataFrame, true: int) -> dict[str, Any]:
+    """Return precision and recall of pairs that are taken for one child; pairs of unknown truth count for nothing."""
+    hits, linked = int(pairs["is_true"].sum()), pairs["is_true"].count()
     precision, recall = hits / linked if linked else None, hits / true if true else None
     both = (precision or 0.0) + (recall or 0.0)
     return {
@@ -131,7 +144,7 @@ def _counts(pairs: pl.DataFrame, by: str) -> dict[str, int]:
 
 
 def _judged(decided: pl.DataFrame, truth: Truth) -> pl.DataFrame:
-    """Add ``is_true`` and, where households are known, ``same_household``."""
+    """Add ``is_true`` (null where the truth of a side is not known) and, where households are, ``same_household``."""
     known = [
         name for name in ("truth", "household") if name in truth.left.columns and name in truth.right.columns
     ]
@@ -144,9 +157,7 @@ def _judged(decided: pl.DataFrame, truth: Truth) -> pl.DataFrame:
             how="left",
         )
     same = {"truth": "is_true", "household": "same_household"}
-    return decided.with_columns(
-        (pl.col(f"{k}_a") == pl.col(f"{k}_b")).fill_null(False).alias(same[k]) for k in known
-    )
+    return decided.with_columns((pl.col(f"{k}_a") == pl.col(f"{k}_b")).alias(same[k]) for k in known)
 
 
 def _best(pairs: pl.DataFrame) -> pl.DataFrame:
@@ -172,7 +183,7 @@ def _collisions(links: pl.DataFrame, matched: Matched) -> dict[str, Any]:
     estimated = (pl.col("last_compact_a") == pl.col("last_compact_b")) & (
         pl.col("address_key_a") == pl.col("address_key_b")
     )
-    siblings = wrong.filter(pl.col("same_household") if is_known else estimated)
+    siblings = wrong.filter(pl.col("same_household") if is_known else estimated)  # a null is no sibling
     return {
         "household": "column" if is_known else "same last name and address",
         "sibling_links": siblings.height,
@@ -197,35 +208,47 @@ def _with_groups(true: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
 def recall_by_group(pairs: pl.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
     """Return recall of every value of every group that is not small, beside all others'.
 
+    A gap is more than chance where the two intervals do not meet, at a confidence widened by the number of all groups
+    that are compared. Both sides count: of eight others who were all found nothing follows.
+
     Args:
         pairs: ``is_found``, ``size`` (how many true pairs a row stands for) and a column for each group.
         names: of those columns.
     """
-    found = []
     whole, all_hits = round(pairs["size"].sum()), int(pairs["is_found"].sum())
-    for name in names:
-        sums = (
-            pairs.group_by(pl.col(name).cast(pl.String).alias("value"))
-            .agg(pl.col("size").sum().round().cast(pl.Int64), pl.col("is_found").sum())
-            .drop_nulls()
-        )
-        sums = sums.filter(pl.col("size") >= _LEAST_GROUP)
-        confidence = 1 - (1 - CONFIDENCE) / max(sums.height, 1)
-        for value, size, hits in sums.sort("value").iter_rows():
-            others, others_hits = whole - size, all_hits - hits
-            recall, rest = min(hits / size, 1.0), min(others_hits / others, 1.0) if others > 0 else None
-            interval = wilson(hits, size, confidence)
-            gap = None if rest is None else rest - recall
-            is_real = rest is not None and interval is not None and interval[1] < rest
-            found.append(
-                {
-                    "group": name, "value": value, "true_pairs": size, "recall": round(recall, 5),
-                    "recall_interval": wilson(hits, size), "others_recall": None if rest is None else round(rest, 5),
-                    "gap": None if gap is None else round(gap, 5),
-                    "is_more_than_chance": bool(is_real),
-                }
-            )  # fmt: skip
-    return found
+    sums = [(name, *row) for name in names for row in _sums(pairs, name).iter_rows()]
+    confidence = 1 - (1 - CONFIDENCE) / max(len(sums), 1)
+    return [
+        {
+            "group": name, "value": value, "true_pairs": size, "recall": round(min(hits / size, 1.0), 5),
+            "recall_interval": wilson(hits, size),
+            **_beside((hits, size), (min(all_hits - hits, whole - size), whole - size), confidence),
+        }
+        for name, value, size, hits in sums
+    ]  # fmt: skip
+
+
+def _sums(pairs: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Return ``value, size, is_found`` of the values of a group that are not small."""
+    sums = (
+        pairs.group_by(pl.col(name).cast(pl.String).alias("value"))
+        .agg(pl.col("size").sum().round().cast(pl.Int64), pl.col("is_found").sum())
+        .drop_nulls()
+    )
+    return sums.filter(pl.col("size") >= _LEAST_GROUP).sort("value")
+
+
+def _beside(own: tuple[int, int], others: tuple[int, int], confidence: float) -> dict[str, Any]:
+    """Compare a group with all others, each as how many were found of how many; None where there are no others."""
+    if others[1] <= 0:
+        return {"others_recall": None, "gap": None, "is_more_than_chance": False}
+    recall, rest = min(own[0] / own[1], 1.0), others[0] / others[1]
+    high, low = wilson(*own, confidence), wilson(*others, confidence)
+    return {
+        "others_recall": round(rest, 5),
+        "gap": round(rest - recall, 5),
+        "is_more_than_chance": bool(high and low and high[1] < low[0]),
+    }
 
 
 def level_shares(links: pl.DataFrame, model: Model) -> dict[str, list[float]]:
@@ -266,14 +289,19 @@ def drift(now: Mapping[str, Sequence[float]], before: Mapping[str, Sequence[floa
 def gates(
     document: Mapping[str, Any], *, max_gap: float = MAX_GAP, max_drift: float = MAX_DRIFT_BITS
 ) -> list[dict[str, Any]]:
-    """Return each gate with whether it holds, and what fails it: group names and levels, never a record."""
+    """Return each gate with whether it holds, and what fails it: group names and levels, never a record.
+
+    ``holds`` is None where there is nothing to judge: no group beside others, or nothing to measure drift from.
+    """
+    compared = [one for one in document["groups"] if one["gap"] is not None]
     low = [
         f"{one['group']}={one['value']}"
-        for one in document["groups"]
-        if one["gap"] is not None and one["gap"] > max_gap and one["is_more_than_chance"]
+        for one in compared
+        if one["gap"] > max_gap and one["is_more_than_chance"]
     ]
-    far = [name for name, bits in document["drift"]["bits"].items() if bits > max_drift]
+    drifted = document["drift"]["bits"]
+    far = [name for name, bits in drifted.items() if bits > max_drift]
     return [
-        {"gate": "recall_gap", "limit": max_gap, "holds": not low, "failed_by": low},
-        {"gate": "drift_bits", "limit": max_drift, "holds": not far, "failed_by": far},
+        {"gate": "recall_gap", "limit": max_gap, "holds": not low if compared else None, "failed_by": low},
+        {"gate": "drift_bits", "limit": max_drift, "holds": not far if drifted else None, "failed_by": far},
     ]

@@ -33,28 +33,70 @@ _HEADERS: Final[dict[str, str]] = {
 }
 
 
+_FLAGS: Final = {
+    **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "0"), False),
+}
+
+
 def read_table(path: Path) -> pl.DataFrame:
-    """Read a CSV or Parquet file; a CSV's cells stay text.
+    """Read a CSV or Parquet file; all cells are text, in one form whichever of the two holds them (``as_text``).
+
+    Columns of lists, structures or bytes are left out: they say nothing of what is read here.
 
     Raises:
-        SourceError: WB-E-023, it is missing or cannot be read.
+        SourceError: WB-E-023, it is missing or cannot be read, or two of its columns are called the same.
     """
     is_parquet = path.suffix.lower() == ".parquet"
     frame: pl.DataFrame | None = None
     for encoding in ("utf8", "cp1252", "latin-1"):  # a sheet saved as ANSI keeps its accents
         with suppress(OSError, UnicodeError, pl.exceptions.PolarsError):
-            frame = (
+            read = (
                 pl.read_parquet(path)
                 if is_parquet
                 else pl.read_csv(path, infer_schema=False, encoding=encoding)
             )
+            flat = [one for one in read if not (one.dtype.is_nested() or one.dtype in (pl.Binary, pl.Object))]
+            frame = pl.DataFrame([as_text(one).alias(one.name.strip()) for one in flat])
             break
     if frame is None:
         raise SourceError("WB-E-023", "The file of records cannot be read.", f"file {path.name}")
-    if is_parquet:
-        return frame
-    cells = [pl.col(name).str.strip_chars().replace("", None).alias(name.strip()) for name in frame.columns]
-    return frame.select(cells)
+    return frame
+
+
+def as_text(cells: pl.Series) -> pl.Series:
+    """Return cells as a CSV holds them: 7 and 7.0 are "7", an instant at midnight is its day, "" is null."""
+    value = pl.col(cells.name)
+    if cells.dtype.is_float():  # a column of whole numbers that lacks some, as pandas writes it
+        whole = value.is_finite() & (value == value.floor()) & (value.abs() < 2**53)
+        text = pl.when(whole).then(value.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(
+            value.fill_nan(None).cast(pl.String)
+        )  # fmt: skip
+    elif isinstance(cells.dtype, pl.Datetime):
+        text = pl.when(value.dt.time() == pl.time(0)).then(value.dt.to_string("%Y-%m-%d")).otherwise(
+            value.dt.to_string("%Y-%m-%d %H:%M:%S")
+        )  # fmt: skip
+    else:
+        text = value.cast(pl.String)
+    return cells.to_frame().select(text.str.strip_chars().replace("", None)).to_series()
+
+
+def as_ids(cells: pl.Series) -> pl.Series:
+    """Return what names a record, a child or a home, to be compared with another file's: "12.0" is "12"."""
+    return as_text(cells).str.replace(r"^(-?\d+)\.0$", "$1")
+
+
+def as_flags(cells: pl.Series) -> pl.Series:
+    """Return what says yes or no as Boolean; null where it says neither."""
+    return as_text(cells).str.to_lowercase().replace_strict(_FLAGS, default=None, return_dtype=pl.Boolean)
+
+
+def as_groups(left: pl.Series, right: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Return a group's column of two files in one form: Boolean where every value of both says yes or no."""
+    both = (as_text(left), as_text(right))
+    flags = (as_flags(left), as_flags(right))
+    is_flag = all(flag.count() == text.count() for flag, text in zip(flags, both, strict=True))
+    return flags if is_flag and any(flag.count() for flag in flags) else both
 
 
 def as_records(
@@ -106,14 +148,24 @@ def as_records(
 def ids_of(table: pl.DataFrame, hidden: Collection[str] = ()) -> pl.Series | None:
     """Return the column by which the file itself names its rows, as text."""
     header = _meant([name for name in table.columns if name not in hidden]).get("record_id")
-    return None if header is None else table[header].cast(pl.String)
+    return None if header is None else as_ids(table[header])
+
+
+def compared_columns(table: pl.DataFrame) -> frozenset[str]:
+    """Return the columns of a table by which records are told apart: names, birth date, sex, place, numbers."""
+    return frozenset(name for name in table.columns if _trait(name) or name == "street_number")
+
+
+def _trait(header: str) -> str | None:
+    """Return the column of RECORD that a header is likely to mean."""
+    return _HEADERS.get("".join(c for c in header.lower() if c.isalnum()))
 
 
 def _meant(headers: Collection[str]) -> Mapping[str, str]:
     """Return RECORD's columns → the header that holds it; the exact name wins over a likely one."""
     found: dict[str, str] = {}
     for header in headers:
-        name = _HEADERS.get("".join(c for c in header.lower() if c.isalnum()))
+        name = _trait(header)
         if name and (name not in found or header == name):
             found[name] = header
     return {name: found[name] for name in RECORD if name in found}

@@ -21,7 +21,8 @@ from wellbridge.etl.identity.comparisons import Comparison, comparison
 from wellbridge.etl.identity.decide import Limits
 from wellbridge.etl.identity.standard import STANDARD_VERSION
 from wellbridge.etl.identity.statements import is_column
-from wellbridge.schemas.errors import ConfigurationError
+from wellbridge.privacy.seal import wrote_new
+from wellbridge.schemas.errors import ConfigurationError, StoreError
 
 FORMAT: Final = 1
 CHILDREN: Final = "children-v1"
@@ -132,9 +133,25 @@ class Model:
         """Return a comparison's digit in ``levels`` of a scored pair."""
         return int(digits[[one.name for one in self.comparisons].index(comparison_name)])
 
+    @property
+    def _text(self) -> str:
+        return json.dumps({**self.content, "sha256": self.sha256}, indent=1) + "\n"
+
     def write(self, path: Path) -> None:
-        """Write the model with its hash."""
-        path.write_text(json.dumps({**self.content, "sha256": self.sha256}, indent=1) + "\n", "utf-8")
+        """Write the model with its hash, in place of what is there."""
+        path.write_text(self._text, "utf-8")
+
+    def write_new(self, path: Path) -> None:
+        """Write the model where no file is: never over a model in force.
+
+        Raises:
+            StoreError: WB-E-050, a file is there, or the folder does not take one.
+        """
+        if not wrote_new(path, lambda file: file.write(self._text.encode())):
+            raise StoreError(
+                "WB-E-050", "The model cannot be written.", f"file {path.name}",
+                todo="Name a new file in a folder that exists and may be written to",
+            )  # fmt: skip
 
     @property
     def linked_shares(self) -> dict[str, list[float]]:

@@ -18,7 +18,8 @@ STANDARD_VERSION: Final = (
     "1"  # goes up when a rule changes, because keyed tokens and stored scores then change too
 )
 
-# What ``standardise`` takes; all text (birth_date may be a Date), all but record_id and source may be absent.
+# What ``standardise`` takes; all text (birth_date may be a Date or a Datetime), all but record_id and source may be
+# absent.
 RECORD: Final = ("record_id", "source", "first_name", "middle_name", "last_name", "full_name", "birth_date", "sex",
                  "zip_code", "phone", "address", "student_number")  # fmt: skip
 
@@ -71,6 +72,11 @@ _NO_DATES: Final = tuple(
     )
 )
 _FORMATS: Final = ("%Y-%m-%d", "%Y%m%d", "%m/%d/%Y")
+# A date as systems write it that know only instants: what follows the day is no part of a birth date.
+_INSTANT: Final = (
+    r"^(\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/\d{4})[T ]\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?"
+    r"( ?[AaPp][Mm])?( ?(Z|[+-]\d{2}:?\d{2}|[A-Z]{2,5}))?$"
+)
 _SEXES: Final = {"f": "f", "female": "f", "girl": "f", "m": "m", "male": "m", "boy": "m"}
 
 
@@ -183,15 +189,16 @@ def _birth_dates(given: pl.Series, earliest: date, latest: date) -> tuple[pl.Ser
     """Return birth dates, null where implausible, and which were."""
 
     def rule(distinct: pl.Series) -> pl.Series:
-        read = pl.coalesce(
-            *(pl.col("birth_date").str.strip_chars().str.to_date(form, strict=False) for form in _FORMATS)
-        )
+        text = pl.col("birth_date").str.strip_chars().str.replace(_INSTANT, "$1")
+        read = pl.coalesce(*(text.str.to_date(form, strict=False) for form in _FORMATS))
         born = distinct.to_frame("birth_date").select(
             pl.col("birth_date") if distinct.dtype == pl.Date else read
         )
         fits = pl.col("birth_date").is_between(earliest, latest) & ~pl.col("birth_date").is_in(_NO_DATES)
         return born.select(pl.when(fits).then("birth_date")).to_series()
 
+    if isinstance(given.dtype, pl.Datetime):
+        given = given.dt.date()  # the day where it was written, whatever its zone
     if given.dtype not in (pl.Date, pl.String):
         given = given.cast(pl.String)
     born = names.per_value(given, rule)

@@ -25,6 +25,7 @@ from wellbridge.etl.identity.scoring import compare
 from wellbridge.schemas.errors import ContractError
 
 SAMPLE: Final = 600_000  # random pairs for u
+LEAST_PAIRS: Final = 50  # of one child; of fewer a level's share cannot be told
 _HOMES: Final = (("address_key",), ("phone",))
 _STEPS: Final = 200
 _CLOSE: Final = 1e-6
@@ -93,14 +94,28 @@ def train_by_labels(
         seed: of the sample for u.
 
     Raises:
-        ContractError: WB-E-100, under 50 pairs match: too few to tell a level's share.
+        ContractError: WB-E-100, under 50 pairs match.
     """
-    true = labels.filter("is_match")
-    seen = compare(left, right, blank, true)
-    if seen["pairs"].sum() < 50:
-        raise ContractError("WB-E-100", "There are fewer than 50 labelled pairs of one child.", "labels")
+    check_enough(labels)
+    seen = compare(left, right, blank, labels.filter("is_match"))
     m = [_shares(seen, place, one) for place, one in enumerate(blank.comparisons)]
     return _with_weights(left, right, blank, m, _by_chance(left, right, blank, seed))
+
+
+def check_enough(labels: pl.DataFrame, where: str = "labels") -> None:
+    """Refuse labels of which too few pairs match to tell a level's share.
+
+    Args:
+        labels: ``is_match``, every pair once.
+        where: what they are, in words and counts.
+
+    Raises:
+        ContractError: WB-E-100, under 50 do.
+    """
+    true = int(labels["is_match"].sum())
+    if true < LEAST_PAIRS:
+        what = f"There are fewer than {LEAST_PAIRS} labelled pairs of one child."
+        raise ContractError("WB-E-100", what, f"{where} · {true} of one child")
 
 
 def train_unsupervised(

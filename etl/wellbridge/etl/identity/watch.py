@@ -14,7 +14,7 @@ from typing import Any, Final
 import polars as pl
 
 from wellbridge.etl.identity.candidates import ANCHOR
-from wellbridge.etl.identity.evaluate import CONFIDENCE, drift, recall_by_group, shares_of, wilson
+from wellbridge.etl.identity.evaluate import drift, recall_by_group, shares_of
 from wellbridge.etl.identity.model import Model
 from wellbridge.etl.store import Store
 
@@ -80,22 +80,11 @@ def watch(store: Store, run_id: str, about: pl.DataFrame, model: Model) -> dict[
 
 
 def _groups(pairs: pl.DataFrame, names: list[str]) -> list[dict[str, Any]]:
-    """Return estimated recall by group; a gap is more than chance where the two intervals do not meet.
-
-    That asks more than ``evaluate`` does, because a gate that fails by luck stops a night: both sides are uncertain
-    here, and the intervals are widened by the number of all groups, not of one column's (Bonferroni).
-    """
-    groups = recall_by_group(pairs, names)
-    whole = round(pairs["size"].sum())
+    """Return estimated recall by group, and the source of which most of its records wait."""
     waits_in = {name: _waits_in(pairs, name) for name in names}
-    confidence = 1 - (1 - CONFIDENCE) / max(len(groups), 1)
-    for one in groups:
-        one["waits_in"] = waits_in[one["group"]].get(one["value"])
-        size, rest = one["true_pairs"], one["others_recall"]
-        own = wilson(round(one["recall"] * size), size, confidence)
-        others = wilson(round((rest or 0.0) * (whole - size)), max(whole - size, 0), confidence)
-        one["is_more_than_chance"] = bool(own and others and own[1] < others[0])
-    return groups
+    return [
+        {**one, "waits_in": waits_in[one["group"]].get(one["value"])} for one in recall_by_group(pairs, names)
+    ]
 
 
 def _waits_in(pairs: pl.DataFrame, name: str) -> dict[str, str]:

@@ -185,7 +185,8 @@ def show_links(links: dict[str, Any]) -> None:
     click.echo("\nLinks to the roster, and records that wait for review:")
     click.echo(table(links["sources"]))
     for gate in links["gates"]:
-        failed = "holds" if gate["holds"] else f"FAILS by {', '.join(gate['failed_by'])}"
+        failed = f"FAILS by {', '.join(gate['failed_by'])}"
+        failed = "nothing to judge" if gate["holds"] is None else "holds" if gate["holds"] else failed
         click.echo(f"Gate {gate['gate']} (limit {gate['limit']:g}): {failed}.")
     failing = {what for gate in links["gates"] for what in gate["failed_by"]}
     behind = [one for one in links["groups"] if f"{one['group']}={one['value']}" in failing]

@@ -52,7 +52,7 @@ def check_links(night: Night, *, is_by_person: bool) -> dict[str, Any] | None:
         "drift": found["drift"],
         "gates": checked,
     }
-    failed = [one for one in checked if not one["holds"]]
+    failed = [one for one in checked if one["holds"] is False]
     if failed and night.site.gates == BLOCK and not is_by_person:
         _keep_refused(night, links)
         what = "A gate of linking fails: nothing is committed."
