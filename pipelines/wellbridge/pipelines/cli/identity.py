@@ -56,6 +56,10 @@ IDENTITY_COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "identity_link:link_bundle_command",
         "Link two bundles, LEFT the roster; then destroy the hub's key and both bundles.",
     ),
+    "import-links": (
+        "identity_import:import_links_command",
+        "Take links that link-bundle found into the hub, each as a decision.",
+    ),
     "encode-clks": (
         "identity_clks:encode_clks_command",
         "Encode a file by a clkhash schema for partners of CODI or anonlink; neither salted nor sealed.",
