@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from wellbridge.etl.identity import hub
 from wellbridge.etl.identity.parts import opened
+from wellbridge.etl.loading import day_of
 from wellbridge.etl.store import open_store
 from wellbridge.etl.vault import VAULT
 from wellbridge.pipelines.cli import identity_hub
@@ -131,6 +132,85 @@ def test_split_undo_and_as_of_move_the_facts_and_come_back(site: Site) -> None:
     _say(site, "undo", split["decision_id"][:12], "--reason", "mistaken", "--by", "the records office")
     assert persons() == before
     assert facts() == {before[record]}
+
+
+def _dated_facts(site: Site, record: str) -> set[tuple[str, date, str]]:
+    """Return table, day and person of each of a record's facts that have a day."""
+    with open_store(site.warehouse, METADATA, read_only=True) as warehouse:
+        return {
+            (table.name, day, person)
+            for table in PERSON_TABLES
+            for day, person in warehouse.frame(
+                f"SELECT {day_of(table)} AS day, person_key FROM {table.name} WHERE subject_key = ?", [record]
+            ).rows()
+            if day
+        }
+
+
+def _dated_record(site: Site) -> tuple[str, str, date]:
+    """Return a linked record, its anchor, and a day before which and since which it has facts."""
+    for linked in _vault(site, _LINKED.replace("LIMIT 1", "")):
+        days = sorted({day for _, day, _ in _dated_facts(site, linked["record"])})
+        if len(days) > 1:
+            return linked["record"], linked["anchor"], days[len(days) // 2]
+    raise AssertionError("no record has facts on two days")
+
+
+def test_until_the_day_of_a_split_facts_are_the_other_childs(site: Site, first_night: Path) -> None:
+    record, anchor, since = _dated_record(site)
+
+    def persons() -> tuple[str, str]:
+        rows = _vault(site, "SELECT subject_key, person_key FROM subject")
+        keys = {row["subject_key"]: row["person_key"] for row in rows}
+        return keys[anchor], keys[record]
+
+    def check() -> None:
+        theirs, own = persons()
+        facts = _dated_facts(site, record)
+        assert {person for _, day, person in facts if day < since} == {theirs}
+        assert {person for _, day, person in facts if day >= since} == {own}
+        assert theirs != own
+
+    said = ("--from", anchor, "--reason", "the number was another child's")
+    _say(site, "split", record, *said, "--since", since.isoformat())
+    check()
+    with open_store(site.warehouse, METADATA, read_only=True) as warehouse:
+        feeds = warehouse.frame("SELECT batch_id, feed FROM batch")
+    with open_store(site.vault, VAULT, read_only=True) as vault:
+        held_by = vault.frame("SELECT batch_id FROM loaded_subject WHERE subject_key = ?", [record])
+    feed = str(feeds.join(held_by, on="batch_id")["feed"][0])
+    for one in (
+        first_night / "synthetic" / "night-1" / feed
+    ).iterdir():  # old facts come once more, changed in name
+        copy = shutil.copytree if one.is_dir() else shutil.copy
+        copy(one, site.feeds[feed].inbox / f"again-{one.name}")
+    taken = [one["name"] for one in run_night(site).deliveries if one["status"] == "taken"]
+    assert taken
+    assert all(name.startswith("again-") for name in taken)
+    check()
+    deliver(site, first_night / "synthetic" / "night-2")
+    run_night(site)
+    check()
+    whole = _say(site, "split", record, *said)[1]["decision_id"]
+    assert {person for _, _, person in _dated_facts(site, record)} == {persons()[1]}
+    dated = _say(site, "undo", whole, "--reason", "since a day")[1]["decision_id"]
+    check()
+    _say(site, "undo", dated, "--reason", "as before")
+    _say(site, "merge", record, anchor, "--reason", "one child after all")
+    theirs, own = persons()
+    assert theirs == own
+    assert {person for _, _, person in _dated_facts(site, record)} == {own}
+
+
+def test_a_refusal_of_who_the_record_was_until_a_day_reaches_its_facts(site: Site) -> None:
+    record, anchor, since = _dated_record(site)
+    _say(site, "split", record, "--from", anchor, "--reason", "another child", "--since", since.isoformat())
+    assert _dated_facts(site, record)
+    number = _vault(site, "SELECT source_id FROM source_key WHERE key = ?", [anchor])[0]["source_id"]
+    text = f"student_id,scope,effective_date,withdrawn_date\n{number},partners,2024-08-01,\n"
+    (site.feeds["sis"].inbox / "optout_2026-09-29.csv").write_text(text)
+    run_night(site)
+    assert _dated_facts(site, record) == set()
 
 
 def test_merge_of_two_students_is_one_person_until_it_is_undone(site: Site) -> None:

@@ -254,3 +254,33 @@ def relink(store: Store, tables: Iterable[sa.Table], moved: pl.DataFrame) -> Non
             f"WHERE {quoted(table.name)}.subject_key = m.subject_key",
             moved=moved,
         )
+
+
+def place_in_time(store: Store, tables: Iterable[sa.Table], dated: pl.DataFrame) -> None:
+    """Give each fact the person whom its subject was about on the fact's day.
+
+    Args:
+        store: the warehouse, in a transaction, after all rows of a run were placed under today's persons.
+        tables: of facts about subjects.
+        dated: ``subject_key, person_key, valid_from, valid_to``, all periods of the subjects it names, one without end.
+    """
+    if not dated.height:
+        return
+    for table in tables:
+        day = day_of(table)
+        within = (
+            f"d.valid_from IS NULL OR {day} >= d.valid_from) AND (d.valid_to IS NULL OR {day} < d.valid_to"
+        )
+        store.run(
+            f"UPDATE {quoted(table.name)} SET person_key = d.person_key FROM dated d "
+            f"WHERE {quoted(table.name)}.subject_key = d.subject_key "
+            f"AND CASE WHEN {day} IS NULL THEN d.valid_to IS NULL ELSE ({within}) END "
+            f"AND {quoted(table.name)}.person_key IS DISTINCT FROM d.person_key",
+            dated=dated,
+        )
+
+
+def day_of(table: sa.Table) -> str:
+    """Return the SQL of the day on which a fact was, or began: its first date. NULL where facts of a table have none."""
+    days = [column.name for column in table.columns if isinstance(column.type, sa.Date | sa.DateTime)]
+    return f"CAST({quoted(table.name)}.{quoted(days[0])} AS DATE)" if days else "CAST(NULL AS DATE)"

@@ -148,6 +148,19 @@ def person_of(
     return str(found["person_key"][0]) if found.height else None
 
 
+def dated(store: Store) -> pl.DataFrame:
+    """Return the memberships in force of records that are, or once were, about one person until a day and then another.
+
+    Returns:
+        ``subject_key, person_key, valid_from, valid_to``; of most hubs nothing or a handful.
+    """
+    return store.frame(
+        "SELECT m.record_id AS subject_key, m.person_key, m.valid_from, m.valid_to FROM membership m "
+        "SEMI JOIN (SELECT record_id FROM membership WHERE valid_to IS NOT NULL) d ON d.record_id = m.record_id "
+        "WHERE m.asserted_to IS NULL"
+    )
+
+
 def verify_events(store: Store) -> int | None:
     """Return the number of the first event that is not as it was written; None when all are."""
     before = ""

@@ -8,15 +8,16 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
 from wellbridge.etl.failpoint import reach
+from wellbridge.etl.identity.history import dated
 from wellbridge.etl.identity.step import link
 from wellbridge.etl.inbox import Arrival, SeenFiles
 from wellbridge.etl.landing import Landing
-from wellbridge.etl.loading import insert, relink
+from wellbridge.etl.loading import insert, place_in_time, relink
 from wellbridge.etl.vault import Vault
 from wellbridge.pipelines.measures.compute import compute
 from wellbridge.pipelines.nightly.answers import close_superseded
@@ -41,6 +42,13 @@ from wellbridge.privacy.policy import policy_hash
 from wellbridge.privacy.seal import Sealer, read_key
 from wellbridge.schemas.errors import OUTCOMES, Exit
 from wellbridge.schemas.warehouse import EXTRACT_REFUSAL, METADATA, PERSON_TABLES
+
+
+# Whose a subject is, and whose it was until a day: a refusal of either reaches it, and it speaks for both.
+_SUBJECTS: Final = (
+    "SELECT subject_key, person_key FROM subject UNION ALL "
+    "SELECT record_id, person_key FROM membership WHERE asserted_to IS NULL AND valid_to IS NOT NULL"
+)
 
 
 def run_walk(
@@ -122,6 +130,7 @@ def _walk(night: Night, arrived: list[Arrival], wanted: Wanted) -> bool:
         place_again(night, night.taken_before())
     _mend(night, wanted)
     close_superseded(night)
+    place_in_time(night.warehouse, PERSON_TABLES, dated(night.vault.store))
     reach("mending.done")
     _derive(night)
     reach("derive.done")
@@ -163,7 +172,7 @@ def _standing(night: Night) -> pl.DataFrame:
     store = night.vault.store
     return standing(
         store.frame("SELECT subject_key, decision, start_date, end_date, is_active FROM consent"),
-        store.frame("SELECT subject_key, person_key FROM subject"),
+        store.frame(_SUBJECTS),
         night.as_of(),
     )
 
@@ -172,7 +181,7 @@ def _refusing_persons(night: Night) -> pl.DataFrame:
     """Return the persons whose family opted out of all sharing, as of the newest day."""
     day = night.as_of()
     return night.vault.store.frame(
-        "SELECT DISTINCT s.person_key FROM consent c JOIN subject s USING (subject_key) "
+        f"SELECT DISTINCT s.person_key FROM consent c JOIN ({_SUBJECTS}) s USING (subject_key) "
         "WHERE c.decision = 'optout_all' AND c.is_active AND coalesce(c.start_date <= ?, true) "
         "AND coalesce(c.end_date > ?, true)",
         [day, day],
