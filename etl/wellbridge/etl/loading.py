@@ -281,6 +281,6 @@ def place_in_time(store: Store, tables: Iterable[sa.Table], dated: pl.DataFrame)
 
 
 def day_of(table: sa.Table) -> str:
-    """Return the SQL of the day on which a fact was, or began: its first date. NULL where facts of a table have none."""
+    """Return the SQL of the day on which a fact was or began, the first date of its table; NULL where there is none."""
     days = [column.name for column in table.columns if isinstance(column.type, sa.Date | sa.DateTime)]
     return f"CAST({quoted(table.name)}.{quoted(days[0])} AS DATE)" if days else "CAST(NULL AS DATE)"

@@ -43,7 +43,6 @@ from wellbridge.privacy.seal import Sealer, read_key
 from wellbridge.schemas.errors import OUTCOMES, Exit
 from wellbridge.schemas.warehouse import EXTRACT_REFUSAL, METADATA, PERSON_TABLES
 
-
 # Whose a subject is, and whose it was until a day: a refusal of either reaches it, and it speaks for both.
 _SUBJECTS: Final = (
     "SELECT subject_key, person_key FROM subject UNION ALL "
