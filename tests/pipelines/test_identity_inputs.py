@@ -145,6 +145,10 @@ def test_a_truth_that_no_two_records_share_judges_nothing(pairs: Path, tmp_path:
     )
     assert (found.exit, found.error["code"]) == (14, "WB-E-108")
     assert found.document["recall"] is None
+    said = evaluate(
+        "--left", pairs / "left.parquet", "--right", tmp_path / "right.csv", "--truth", "pid"
+    ).stdout
+    assert "No value of the truth stands in both files" in said
 
 
 def test_a_link_whose_truth_is_not_known_is_neither_right_nor_wrong(pairs: Path, tmp_path: Path) -> None:
@@ -307,6 +311,27 @@ def test_labels_that_do_not_say_their_source_cannot_be_chosen_by_it(pairs: Path,
     labelled(pairs, 80).drop("right_source").write_csv(tmp_path / "labels.csv")
     given = (*sides(pairs), "--labels", tmp_path / "labels.csv", "--right-source", "clinic", "--out")
     assert train(*given, tmp_path / "m.json").error["code"] == "WB-E-011"
+
+
+def test_a_source_of_labels_without_labels_is_no_command(pairs: Path, tmp_path: Path) -> None:
+    for done in (
+        train(*sides(pairs), "--right-source", "clinic", "--out", tmp_path / "m.json"),
+        evaluate(*sides(pairs), "--left-source", "student", "--json"),
+    ):
+        assert (done.exit, done.error["code"]) == (2, "WB-E-016")
+
+
+def test_labels_may_be_parquet_too(pairs: Path, tmp_path: Path) -> None:
+    labels = labelled(pairs, 80)
+    labels.write_csv(tmp_path / "labels.csv")
+    labels.with_columns(pl.lit(value=True).alias("is_match")).write_parquet(tmp_path / "labels.parquet")
+    models = [
+        train(
+            *sides(pairs), "--labels", tmp_path / f"labels.{kind}", "--out", tmp_path / f"{kind}.json"
+        ).document
+        for kind in ("csv", "parquet")
+    ]
+    assert models[0]["sha256"] == models[1]["sha256"]
 
 
 def test_labels_that_cannot_be_used_are_counted_and_said(pairs: Path, tmp_path: Path) -> None:

@@ -238,7 +238,7 @@ def test_a_site_trains_its_model_on_its_own_records_and_decisions(site: Site, fi
     answer = train_on(site, out, "--reviewer", "Ana Ruiz")
     assert answer.exit == 0, answer.stdout
     assert answer.document["method"] == f"{DECIDED} labelled pairs of one child"
-    assert answer.document["labels"] == {"given": DECIDED, "used": DECIDED, "no_row": 0}
+    assert answer.document["labels"] == {"given": DECIDED, "used": DECIDED, "silent": 0}
     assert stored(site) == before | {out: out.read_bytes()}, (
         "the stores are only read, and nothing else is written"
     )
@@ -318,7 +318,12 @@ def test_records_that_are_forgotten_or_buried_teach_nothing(site: Site) -> None:
         f"UPDATE record_part SET sealed = NULL WHERE record_id IN {gone}",
     )
     answer = train_on(site, site.root / "ours.json")
-    assert answer.document["labels"] == {"given": DECIDED, "used": DECIDED - 3, "no_row": 3}
+    assert answer.document["labels"] == {"given": DECIDED, "used": DECIDED - 3, "silent": 3}
+    told = CliRunner().invoke(
+        cli, ["identity", "train", "--project", str(site.root), "--out", str(site.root / "again.json")]
+    )
+    assert told.exit_code == 0, told.output
+    assert "3 of records that say nothing any more" in told.output
 
 
 def test_a_run_that_holds_the_lock_does_not_stop_who_only_reads(site: Site) -> None:

@@ -27,7 +27,7 @@ class Decided:
         source: the namespace of the right side; the left is the roster's.
         left, right: ``record_id, source`` and traits, all text.
         pairs: ``record_a`` (of left), ``record_b`` (of right), ``is_match``.
-        counts: ``given``, decided pairs of the two sources; ``used``; ``no_row``, of records that say nothing any more.
+        counts: ``given``, decided pairs of the two sources; ``used``; ``silent``, of records that say nothing any more.
     """
 
     source: str
@@ -59,7 +59,7 @@ def decided_records(store: Store, seals: Seals, source: str | None = None) -> De
         right, left_on="record_b", right_on="record_id", how="semi"
     )
     check_enough(known, f"{where} · records that still say something")
-    counts = {"given": of_source.height, "used": known.height, "no_row": of_source.height - known.height}
+    counts = {"given": of_source.height, "used": known.height, "silent": of_source.height - known.height}
     return Decided(chosen, left, right, known, counts)
 
 

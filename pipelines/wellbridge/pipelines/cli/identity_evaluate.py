@@ -26,6 +26,7 @@ from wellbridge.pipelines.cli.identity_inputs import (
     right_option,
     right_source_option,
     tables_of,
+    wanted_labels,
 )
 from wellbridge.pipelines.cli.output import command, document, json_option, show_json, table
 from wellbridge.schemas.errors import ConfigurationError, Exit, PrivacyError
@@ -84,7 +85,7 @@ def evaluate_command(
 
     tables = tables_of(left, right)
     hidden = hidden_columns(tables, truth, groups, household)
-    wanted = Wanted(labels, left_source, right_source) if labels else None
+    wanted = wanted_labels(labels, left_source, right_source)
     model, found = _trained(tables, hidden, wanted, model_file)
     records = records_of(tables, hidden, model)
     score = scorer(engine)
@@ -221,6 +222,8 @@ def _text(facts: dict[str, Any]) -> str:
 
 def _judged_text(facts: dict[str, Any]) -> str:
     hits = facts["collisions"]
+    if facts["true_pairs"] == 0:
+        return "No value of the truth stands in both files, so no pair of records is known to be one child."
     if hits is None:
         return (
             "Whether they are right is not known: no truth was given that both files hold (--truth COLUMN)."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from wellbridge.schemas.errors import ConfigurationError, PrivacyError
+from wellbridge.schemas.errors import ConfigurationError, PrivacyError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 FILE: Final = click.Path(path_type=Path)
 GROUPS: Final = ("twin", "mover", "language", "school", "homeless", "homeless_flag", "foster", "foster_flag")
 HOUSEHOLDS: Final = ("hid", "household", "household_id")
+_WORDS: Final = {
+    "given": "given",
+    "used": "used",
+    "other_source": "of another source",
+    "no_answer": "neither true nor false",
+    "no_row": "name no row, or several",
+    "repeated": "said before",
+    "contradicted": "contradicted",
+    "silent": "of records that say nothing any more",
+}
 _ENDS: Final = (("left", "a"), ("right", "b"))
 
 _LEFT: Final = "The roster: CSV or Parquet."
@@ -48,7 +58,7 @@ class Labels:
         pairs: ``record_a, record_b, is_match``, every pair once.
         counts: ``given``, and of these ``used`` and, by why, those that are not: ``other_source``, ``no_answer``
             (``is_match`` is neither true nor false), ``no_row`` (an id names no row of its file, or several),
-            ``repeated`` and ``contradicted`` (the pair is said to be both).
+            ``repeated``, ``contradicted`` (the pair is said to be both), ``silent`` (a record is buried or forgotten).
     """
 
     pairs: pl.DataFrame
@@ -57,10 +67,7 @@ class Labels:
     @property
     def words(self) -> str:
         """Return the counts as text; those that are 0 are left out."""
-        names = {"given": "given", "used": "used", "other_source": "of another source",
-                 "no_answer": "neither true nor false", "no_row": "name no row, or several",
-                 "repeated": "said before", "contradicted": "contradicted"}  # fmt: skip
-        return " · ".join(f"{self.counts[key]} {word}" for key, word in names.items() if self.counts[key])
+        return " · ".join(f"{count} {_WORDS[key]}" for key, count in self.counts.items() if count)
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,17 @@ class Wanted:
     file: Path
     left: str | None = None
     right: str | None = None
+
+
+def wanted_labels(labels: Path | None, left: str | None, right: str | None) -> Wanted | None:
+    """Return which labels are meant, if any.
+
+    Raises:
+        UsageError: WB-E-016, a source of labels is named and no labels are.
+    """
+    if labels is None and (left is not None or right is not None):
+        raise UsageError("WB-E-016", "A source is chosen of labels, and there are none.", "--labels")
+    return None if labels is None else Wanted(labels, left, right)
 
 
 def tables_of(left: Path, right: Path | None) -> list[pl.DataFrame]:

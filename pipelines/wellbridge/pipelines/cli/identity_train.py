@@ -25,6 +25,7 @@ from wellbridge.pipelines.cli.identity_inputs import (
     right_option,
     right_source_option,
     tables_of,
+    wanted_labels,
 )
 from wellbridge.pipelines.cli.output import command, document, json_option, show_json, table
 from wellbridge.schemas.errors import ConfigurationError, Exit, UsageError
@@ -87,7 +88,7 @@ def train_command(
     if project is not None:
         given = _of_site(project, source)
     elif left is not None:
-        wanted = Wanted(labels, left_source, right_source) if labels else None
+        wanted = wanted_labels(labels, left_source, right_source)
         given = _of_files(left, right, wanted, truth, blank)
     model, method = _trained(given, blank, seed)
     model = replace(
