@@ -21,8 +21,11 @@ from wellbridge.etl.lock import run_lock
 from wellbridge.etl.store import open_store
 from wellbridge.etl.vault import VAULT, Vault
 from wellbridge.pipelines.cli.group import cli
+from wellbridge.pipelines.demo import deliver
+from wellbridge.pipelines.nightly.run import run_night
 from wellbridge.pipelines.nightly.stores import open_stores, seals_of, write_event
 from wellbridge.pipelines.site import Site, init_site
+from wellbridge.pipelines.synth.generate import generate
 from wellbridge.pipelines.synth.pairs import write_pairs
 
 SEED = (
@@ -342,3 +345,26 @@ def test_a_source_is_a_site_s_and_something_is_trained_on(files: Path, tmp_path:
     for given in (("--left", files / "left.parquet", "--source", "clinic/patient"), ()):
         refused = identity("train", *given, "--out", out)
         assert (refused.exit, refused.error["code"]) == (2, "WB-E-016")
+
+
+def test_from_feeds_and_a_sheet_of_answers_to_a_site_s_own_model(tmp_path: Path) -> None:
+    """A roster of OneRoster's files and patients as FHIR's ndjson: neither is a file that ``train --left`` reads."""
+    print("seed", SEED)
+    generate(tmp_path / "synthetic", students=2_500, nights=1, seed=SEED)
+    site = init_site(tmp_path / "site")
+    deliver(site, tmp_path / "synthetic" / "night-1")
+    run_night(site)
+    sheet = tmp_path / "sheet.csv"
+    more = ("--spot-checks", 300, "--format", "csv", "--reviewer", "ana", "--project", site.root)
+    assert identity("review", "export", "--out", sheet, *more).exit == 0
+    asked = pl.read_csv(sheet, infer_schema=False).with_columns(answer=pl.lit("link"), why=pl.lit("written"))
+    asked.write_csv(sheet)
+    decided = identity("review", "import", sheet, "--project", site.root).document["decided"]
+    patients = asked.filter(pl.col("source B") == "fhir/patient").height
+    assert 50 < patients <= decided
+    out = site.root / "ours.json"
+    answer = train_on(site, out, "--source", "fhir/patient", "--reviewer", "Ana Ruiz")
+    assert answer.exit == 0, answer.stdout
+    assert answer.document["labels"]["used"] >= 50
+    use(site, "ours.json")
+    assert doctor(site)["state"] == "OK"
