@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,16 +13,18 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from wellbridge.etl.identity import hub
+from wellbridge.etl.identity import hub, matcher
 from wellbridge.etl.identity.parts import opened
 from wellbridge.etl.loading import day_of
+from wellbridge.etl.lock import run_lock
 from wellbridge.etl.store import open_store
-from wellbridge.etl.vault import VAULT
+from wellbridge.etl.vault import VAULT, Vault
+from wellbridge.pipelines import site as site_settings
 from wellbridge.pipelines.cli import identity_hub
 from wellbridge.pipelines.cli.group import cli
 from wellbridge.pipelines.demo import deliver
 from wellbridge.pipelines.nightly.run import run_night
-from wellbridge.pipelines.nightly.stores import seals_of
+from wellbridge.pipelines.nightly.stores import open_stores, seals_of, write_event
 from wellbridge.pipelines.site import Site, init_site, load_site
 from wellbridge.pipelines.synth.generate import generate
 from wellbridge.schemas.warehouse import METADATA, PERSON_TABLES
@@ -211,6 +214,72 @@ def test_a_refusal_of_who_the_record_was_until_a_day_reaches_its_facts(site: Sit
     (site.feeds["sis"].inbox / "optout_2026-09-29.csv").write_text(text)
     run_night(site)
     assert _dated_facts(site, record) == set()
+
+
+def _second_number(site: Site, record: str) -> str:
+    """Let the clinic give a child a second number; return the new record."""
+    with run_lock(site.lock), open_stores(site, "second") as (warehouse, store):
+        write_event(warehouse, "test", "second", "")
+        vault = Vault(store, seals_of(site))
+        said = opened(store, vault.seals, pl.DataFrame({"record_id": [record]})).drop("record_id")
+        keys = vault.namespace("fhir", "patient").keys(pl.Series(["another number"]), defines=True)
+        key = str(keys["key"][0])
+        vault.set_traits(said.with_columns(subject_key=pl.lit(key), version=pl.lit("9")))
+    return key
+
+
+def _repeating(site: Site, *sources: str) -> None:
+    settings = site.root / "wellbridge.toml"
+    settings.write_text(re.sub("(?m)^repeating = .*$", f"repeating = {list(sources)}", settings.read_text()))
+
+
+def test_a_second_number_of_a_child_is_linked_where_the_site_says_that_the_source_repeats(site: Site) -> None:
+    linked = next(
+        row for row in _vault(site, _LINKED.replace("LIMIT 1", "")) if row["namespace"] == "fhir/patient"
+    )
+    second = _second_number(site, linked["record"])
+    two = [
+        row["subject_key"]
+        for row in _vault(site, "SELECT subject_key FROM subject WHERE namespace = 'student' LIMIT 2")
+    ]
+
+    def persons() -> list[str]:
+        rows = _vault(site, "SELECT subject_key, person_key FROM subject")
+        keys = {row["subject_key"]: row["person_key"] for row in rows}
+        return [keys[one] for one in (linked["anchor"], linked["record"], second)]
+
+    merge = _say(site, "merge", *two, "--reason", "a night of its own")[1]["decision_id"]
+    assert len(set(persons())) > 1, "a source that holds a child once has two children here"
+    pair = "SELECT outcome, reason FROM scored_pair WHERE record_a = ? AND record_b IN (?, ?)"
+    asked = _vault(site, pair, [linked["anchor"], linked["record"], second])
+    assert asked == [{"outcome": "review", "reason": "source_not_unique"}] * 2
+    _repeating(site, "*/client", "fhir/patient")
+    _say(site, "undo", merge, "--reason", "another night")
+    assert len(set(persons())) == 1
+    repeats = {one["source"]: one["repeats"] for one in _say(site, "status")[1]["sources"]}
+    assert repeats["fhir/patient"]
+    assert not repeats["student"]
+    _repeating(site, "*/client")
+    _say(site, "merge", *two, "--reason", "a third")
+    assert len(set(persons())) > 1, "a change of what is declared decides all anew"
+
+
+@pytest.mark.parametrize("said", ['"fhir/patient"', "[1]", '["patient"]', '["a/b/c"]'])
+def test_repeating_sources_are_named_by_feed_and_namespace(site: Site, said: str) -> None:
+    settings = site.root / "wellbridge.toml"
+    settings.write_text(re.sub("(?m)^repeating = .*$", f"repeating = {said}", settings.read_text()))
+    assert _say(site, "status", exit_code=10)[1]["errors"][0]["code"] == "WB-E-011"
+
+
+def test_what_repeats_by_default_is_said_alike_by_site_and_matcher() -> None:
+    assert site_settings.REPEATING == matcher.REPEATING
+
+
+def test_doctor_warns_of_a_repeating_source_that_no_feed_has(site: Site) -> None:
+    _repeating(site, "*/client", "clinnic/patient")
+    done = CliRunner().invoke(cli, ["doctor", "--project", str(site.root), "--json"])
+    found = [one for one in json.loads(done.stdout)["checks"] if one["check"] == "repeating"]
+    assert [(one["state"], "clinnic/patient" in one["detail"]) for one in found] == [("WARN", True)]
 
 
 def test_merge_of_two_students_is_one_person_until_it_is_undone(site: Site) -> None:

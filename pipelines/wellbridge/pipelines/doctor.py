@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import shutil
 import sys
@@ -53,6 +54,7 @@ def examine(root: Path) -> list[Finding]:
         _agreements,
         _rules,
         _linking,
+        _repeating,
     )
     for check in checks:
         findings.extend(check(site))
@@ -83,6 +85,15 @@ def _linking(site: Site) -> Iterator[Finding]:
     else:
         shown = f"model {model.name} {model.version}, {model.about['reviewer']}"
         yield Finding("linking", OK, f"{shown}; a thousand records with a thousand in {took:.1f} CPU-s")
+
+
+def _repeating(site: Site) -> Iterator[Finding]:
+    """Look for patterns of repeating sources that fit no feed: they would do nothing, and nobody would know."""
+    known = site.feeds
+    lost = [one for one in site.repeating if not fnmatch.filter(known, one.partition("/")[0])]
+    if lost:
+        detail = f"wellbridge.toml · identity.repeating: {', '.join(lost)} fits no feed"
+        yield Finding("repeating", WARN, detail, "wellbridge identity status lists the sources")
 
 
 def _origins() -> str:

@@ -49,12 +49,12 @@ def import_links(
     agreement_in_force(site, agreement)
     links = read_links(file, agreement)
     with open_store(vault_in_force(site), VAULT, read_only=True) as store:
-        counts = _counts(fates(store, seals_of(site), links, f"{feed}/{namespace}"))
+        counts = _counts(fates(store, seals_of(site), links, f"{feed}/{namespace}", site.repeating))
     if dry_run or not counts["imported"]:
         return counts
 
     def change(vault: Vault, run_id: str) -> tuple[dict[str, int], str]:
-        told = fates(vault.store, vault.seals, links, f"{feed}/{namespace}")
+        told = fates(vault.store, vault.seals, links, f"{feed}/{namespace}", site.repeating)
         take(vault.store, vault.namespace(feed, namespace), told, replace(by, run_id=run_id))
         found = _counts(told)
         said = " · ".join(f"{fate} {count}" for fate, count in found.items() if count)

@@ -20,12 +20,15 @@ PROJECT_FILE: Final = "wellbridge.toml"
 FAIL_ON: Final = ("held", "warn", "never")
 GATES: Final = ("block", "warn")
 ENGINES: Final = ("duckdb", "spark")
+REPEATING: Final = ("*/client",)  # notices; as ``matcher.REPEATING``, which brings polars
 _MOST_SHEET_DAYS: Final = 90
 _SECTIONS: Final = {
     "district": frozenset({"name", "id"}),
     "run": frozenset({"held_limit", "fail_on"}),
     "report": frozenset({"min_cell"}),
-    "identity": frozenset({"reviewers", "sheet_days", "gates", "max_gap", "max_drift", "engine", "model"}),
+    "identity": frozenset(
+        {"reviewers", "sheet_days", "gates", "max_gap", "max_drift", "engine", "model", "repeating"}
+    ),
 }
 
 
@@ -61,6 +64,7 @@ class Site:
         reviewers: how many must agree before a doubtful pair of records is decided, 1 or 2.
         sheet_days: how long a review sheet may be answered.
         engine: what scores pairs of records, ``duckdb`` or ``spark``; the links are the same.
+        repeating: patterns of the sources (``clinic/patient``) in which several records may be about one child.
         model: the site's own model of linking (``identity train``); None for the one that is shipped.
         gates: whether a night whose links fail a gate is stopped (``block``) or told of (``warn``).
         max_gap: largest gap of a group's estimated recall to all others'.
@@ -78,6 +82,7 @@ class Site:
     reviewers: int = 1
     sheet_days: int = 14
     engine: str = "duckdb"
+    repeating: tuple[str, ...] = REPEATING
     model: Path | None = None
     gates: str = "block"
     max_gap: float = 0.05
@@ -259,6 +264,7 @@ def load_site(root: Path) -> Site:
         reviewers=int(reviewers),
         sheet_days=int(sheet_days),
         engine=_engine(config),
+        repeating=_repeating(config),
         model=_model(config, root),
         gates=gates,
         max_gap=max_gap,
@@ -274,6 +280,16 @@ def _engine(config: Mapping[str, Any]) -> str:
             "WB-E-011", f"engine must be one of {', '.join(ENGINES)}.", f"{PROJECT_FILE} · identity.engine"
         )
     return str(engine)
+
+
+def _repeating(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the patterns of the sources that may hold a child several times; never the roster."""
+    found = _table(config, "identity", Path(PROJECT_FILE)).get("repeating", list(REPEATING))
+    is_list = isinstance(found, list) and all(isinstance(one, str) and one.count("/") == 1 for one in found)
+    if not is_list:
+        what = 'repeating must be a list of sources, such as "clinic/patient".'
+        raise ConfigurationError("WB-E-011", what, f"{PROJECT_FILE} · identity.repeating")
+    return tuple(found)
 
 
 def _model(config: Mapping[str, Any], root: Path) -> Path | None:

@@ -7,13 +7,14 @@ in which the records came.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Final
 
 import polars as pl
 
 from wellbridge.etl.identity.decide import Source
 from wellbridge.etl.identity.history import Moment
-from wellbridge.etl.identity.matcher import Matcher, marks
+from wellbridge.etl.identity.matcher import REPEATING, Matcher, marks
 from wellbridge.etl.identity.parts import TRAIT_NAMES, Recall, buried, opened
 from wellbridge.etl.identity.sealed import Seals
 from wellbridge.etl.store import Store
@@ -32,6 +33,16 @@ def unread(store: Store, matcher: Matcher) -> pl.DataFrame:
         "WHERE r.record_id IS NULL OR NOT r.is_read OR r.matcher <> ?",
         [matcher.version],
     )
+
+
+def holds_a_child_once(source: str, repeating: Sequence[str] = REPEATING) -> bool:
+    """Tell whether two records of a source are two children; those of the roster always are.
+
+    Args:
+        source: its namespace, with its feed.
+        repeating: patterns of the sources that may repeat a child.
+    """
+    return source == ANCHOR or not any(fnmatchcase(source, pattern) for pattern in repeating)
 
 
 def read(

@@ -5,12 +5,14 @@ Nothing of this holds what a record says: a level says that two first names agre
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
+from wellbridge.etl.identity.candidates import holds_a_child_once
 from wellbridge.etl.identity.decide import REASONS
 from wellbridge.etl.identity.history import memberships, resolve, verify_events
-from wellbridge.etl.identity.matcher import in_words
+from wellbridge.etl.identity.matcher import REPEATING, in_words
 from wellbridge.etl.identity.model import Model
 from wellbridge.etl.identity.questions import SHOWN
 from wellbridge.etl.store import Store
@@ -197,26 +199,31 @@ def split_pairs(store: Store, record: str, other: str | None) -> list[tuple[str,
     return [(record, fellow) for fellow in fellows]
 
 
-def summary(store: Store) -> dict[str, Any]:
+def summary(store: Store, repeating: Sequence[str] = REPEATING) -> dict[str, Any]:
     """Count what the hub holds.
 
+    Args:
+        store: the vault's store.
+        repeating: patterns of the sources in which several records may be about one child.
+
     Returns:
-        ``sources`` and ``decided`` (rows), ``persons``, ``review`` and ``constraints`` (counts), ``events`` (count, and
-        the first that is not as it was written), ``run`` (the last one).
+        ``sources`` (``repeats``: it may hold a child several times) and ``decided`` (rows), ``persons``, ``review`` and
+        ``constraints`` (counts), ``events`` (count, and the first that is not as it was written), ``run`` (the last).
     """
     decided = store.frame(
         "SELECT outcome, reason, count(*) AS pairs FROM scored_pair GROUP BY ALL ORDER BY outcome, pairs DESC, reason"
     )
     last = store.frame("SELECT * FROM identity_run ORDER BY ended_at DESC LIMIT 1").to_dicts()
+    sources = store.frame(
+        "SELECT s.namespace AS source, count(*) AS records, "
+        "count(*) FILTER (person_key <> own_person_key) AS linked, "
+        "count(t.record_id) AS forgotten, count(b.record_id) AS buried FROM subject s "
+        "LEFT JOIN record_tombstone t ON t.record_id = s.subject_key "
+        "LEFT JOIN buried_record b ON b.record_id = s.subject_key AND NOT b.is_lifted "
+        "GROUP BY s.namespace ORDER BY s.namespace"
+    ).to_dicts()
     return {
-        "sources": store.frame(
-            "SELECT s.namespace AS source, count(*) AS records, "
-            "count(*) FILTER (person_key <> own_person_key) AS linked, "
-            "count(t.record_id) AS forgotten, count(b.record_id) AS buried FROM subject s "
-            "LEFT JOIN record_tombstone t ON t.record_id = s.subject_key "
-            "LEFT JOIN buried_record b ON b.record_id = s.subject_key AND NOT b.is_lifted "
-            "GROUP BY s.namespace ORDER BY s.namespace"
-        ).to_dicts(),
+        "sources": [{**one, "repeats": not holds_a_child_once(one["source"], repeating)} for one in sources],
         "persons": store.value("SELECT count(DISTINCT person_key) FROM subject"),
         "decided": decided.to_dicts(),
         "review": store.value(f"SELECT count(*) FROM scored_pair p {SHOWN} WHERE p.outcome = 'review'"),

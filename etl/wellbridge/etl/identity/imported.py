@@ -10,14 +10,15 @@ Source: reference/linkage.md 4.2 (kind "import"), 4.3.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
 
-from wellbridge.etl.identity.candidates import ANCHOR
+from wellbridge.etl.identity.candidates import ANCHOR, holds_a_child_once
 from wellbridge.etl.identity.hub import By, now, undecide
+from wellbridge.etl.identity.matcher import REPEATING
 from wellbridge.etl.identity.sealed import Seals
-from wellbridge.etl.identity.step import holds_a_child_once
 from wellbridge.etl.store import Store
 from wellbridge.etl.vault import Keys, random_keys
 
@@ -69,7 +70,9 @@ _HELD: Final = """
     SEMI JOIN persons p ON p.person = s.person_key"""
 
 
-def fates(store: Store, seals: Seals, links: pl.DataFrame, namespace: str) -> pl.DataFrame:
+def fates(
+    store: Store, seals: Seals, links: pl.DataFrame, namespace: str, repeating: Sequence[str] = REPEATING
+) -> pl.DataFrame:
     """Say what would become of every row of a file of links; nothing is changed.
 
     Args:
@@ -77,6 +80,7 @@ def fates(store: Store, seals: Seals, links: pl.DataFrame, namespace: str) -> pl
         seals: of the site.
         links: ``LINKS``; ids that are missing are null.
         namespace: of the partner's ids, with its feed.
+        repeating: patterns of the sources in which several records may be about one child.
 
     Returns:
         The rows in their order, with ``record_a`` (the roster's), ``record_b`` (null where the hub has not met the id)
@@ -90,6 +94,7 @@ def fates(store: Store, seals: Seals, links: pl.DataFrame, namespace: str) -> pl
     is_known = pl.col("is_known_a").fill_null(False)
     is_forgotten = pl.any_horizontal(pl.col("is_forgotten_a", "is_forgotten_b").fill_null(False))
     claim = (pl.col("outcome") == "link") & is_known & ~is_forgotten & pl.col("right_id").is_not_null()
+    single = _single(store, namespace, repeating)
     claims = rows.filter(claim).with_columns(pl.coalesce("person_b", "right_id").alias("claimant"))
     fate = (
         pl.when(pl.col("outcome") != "link").then(pl.lit("review"))
@@ -100,7 +105,7 @@ def fates(store: Store, seals: Seals, links: pl.DataFrame, namespace: str) -> pl
         .when(_is_in(_taken_back(store, claims))).then(pl.lit("taken_back"))
         .when(_is_in(_apart(store, claims))).then(pl.lit("contradicts"))
         .when(_is_in(_held(store, claims, namespace, [ANCHOR]))).then(pl.lit("another_child"))
-        .when(_is_in(_two_for_one(claims)) | _is_in(_held(store, claims, namespace, _single(store, namespace))))
+        .when(_is_in(_two_for_one(claims)) | _is_in(_held(store, claims, namespace, single)))
         .then(pl.lit("two_for_one"))
         .when(pl.struct("outcome", "left_id", "right_id").is_first_distinct()).then(pl.lit("imported"))
         .otherwise(pl.lit("known"))  # said twice
@@ -179,10 +184,10 @@ def _apart(store: Store, claims: pl.DataFrame) -> pl.DataFrame:
     return claims.join(store.frame(_APART), on=["person_a", "person_b"], how="semi")
 
 
-def _single(store: Store, namespace: str) -> list[str]:
+def _single(store: Store, namespace: str, repeating: Sequence[str]) -> list[str]:
     """Return the sources that hold a child once."""
     names = {namespace, *store.frame("SELECT DISTINCT namespace FROM subject")["namespace"]}
-    return sorted(name for name in names if holds_a_child_once(name))
+    return sorted(name for name in names if holds_a_child_once(name, repeating))
 
 
 def _held(store: Store, claims: pl.DataFrame, namespace: str, sources: list[str]) -> pl.DataFrame:

@@ -25,6 +25,8 @@ from wellbridge.schemas.errors import ConfigurationError
 # Odds (bits) below which a pair is neither asked about nor anybody's rival; it is not kept. Sources only grow, so a
 # pair that is hopeless at their sizes today is hopeless for good.
 _HOPELESS_BITS: Final = -12.0
+# Sources in which several records may be about one child, unless a site says otherwise: feeds of notices.
+REPEATING: Final = ("*/client",)
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,12 @@ class Matcher:
     Attributes:
         model: what scores: the shipped one, or a site's own.
         engine: where it scores, "duckdb" or "spark"; the result is the same.
+        repeating: patterns of the sources in which several records may be about one child; all others hold it once.
     """
 
     model: Model = field(default_factory=shipped)
     engine: str = "duckdb"
+    repeating: tuple[str, ...] = REPEATING
 
     @property
     def version(self) -> str:
@@ -94,19 +98,20 @@ class Matcher:
         return _with_bare_names(pairs, pl.concat([new, others]), sources[0].name)
 
 
-def matcher_of(model: Path | None, engine: str) -> Matcher:
+def matcher_of(model: Path | None, engine: str, repeating: Sequence[str] = REPEATING) -> Matcher:
     """Return how a site's hub matches.
 
     Args:
         model: the file of the site's own model; None for the one that is shipped.
         engine: "duckdb" or "spark".
+        repeating: patterns of the sources in which several records may be about one child.
 
     Raises:
         ConfigurationError: WB-E-102, the model cannot be read, or is not as it was written; WB-E-106, nobody answers
             for it; WB-E-107, it is looser than the shipped one.
     """
     if model is None:
-        return Matcher(shipped(), engine)
+        return Matcher(shipped(), engine, tuple(repeating))
     found = read_model(model)
     if not found.about.get("reviewer", "").strip():
         raise ConfigurationError(
@@ -115,7 +120,7 @@ def matcher_of(model: Path | None, engine: str) -> Matcher:
     if looser := looser_parts(found, shipped()):
         where = f"file {model.name} · {', '.join(looser)}"
         raise ConfigurationError("WB-E-107", "The site's model is looser than the shipped one.", where)
-    return Matcher(found, engine)
+    return Matcher(found, engine, tuple(repeating))
 
 
 def marks(records: pl.DataFrame) -> pl.DataFrame:

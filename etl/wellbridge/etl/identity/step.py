@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
 
 from wellbridge.etl.failpoint import reach
-from wellbridge.etl.identity.candidates import ANCHOR, PAIR_COLUMNS, read, unread
+from wellbridge.etl.identity.candidates import ANCHOR, PAIR_COLUMNS, holds_a_child_once, read, unread
 from wellbridge.etl.identity.decide import DECIDED, SCORED, Source, decide
 from wellbridge.etl.identity.history import Moment, commit
 from wellbridge.etl.identity.hub import now
@@ -25,7 +26,6 @@ from wellbridge.etl.identity.persons import Evidence, wanted_memberships
 from wellbridge.etl.store import Store
 from wellbridge.etl.vault import Vault, random_keys
 
-_REPEATING: Final = "/client"  # feeds of notices: several records may be about one child
 # What hangs together, by hashes of record ids: a collision would only decide a record anew that did not need it.
 _ENDS: Final = (
     "SELECT hash(record_a) AS one, hash(record_b) AS other FROM scored_pair "
@@ -45,7 +45,7 @@ def link(vault: Vault, run_id: str = "", matcher: Matcher | None = None) -> pl.D
     """
     store, moment, matcher = vault.store, Moment(run_id, now()), matcher or Matcher()
     new = unread(store, matcher)
-    sources = _sources(store)
+    sources = _sources(store, matcher.repeating)
     config = _config(matcher, sources)
     is_other = config != store.value("SELECT config_hash FROM identity_run ORDER BY ended_at DESC LIMIT 1")
     seeds, gone = pl.DataFrame(schema={"record_id": pl.String}), None
@@ -71,11 +71,6 @@ def link(vault: Vault, run_id: str = "", matcher: Matcher | None = None) -> pl.D
     return moves
 
 
-def holds_a_child_once(source: str) -> bool:
-    """Tell whether two records of a source are two children."""
-    return not source.endswith(_REPEATING)
-
-
 def _check_engine(store: Store) -> None:
     """Check an engine that has not linked here before: a plan that is quadratic shows on a thousand records."""
     last = store.value("SELECT engine_versions FROM identity_run ORDER BY ended_at DESC LIMIT 1")
@@ -89,14 +84,14 @@ def _engines() -> str:
     return json.dumps({name: importlib.metadata.version(name) for name in ("duckdb", "polars", "splink")})
 
 
-def _sources(store: Store) -> list[Source]:
+def _sources(store: Store, repeating: Sequence[str]) -> list[Source]:
     """Return every source, the anchor first, with its size rounded up to a power of two."""
     counted = store.frame(
         "SELECT namespace, count(*) AS n FROM subject GROUP BY namespace ORDER BY namespace"
     )
     sizes = {ANCHOR: 0, **dict(counted.iter_rows())}
     return [
-        Source(name, 1 << max(size - 1, 0).bit_length(), holds_a_child_once(name))
+        Source(name, 1 << max(size - 1, 0).bit_length(), holds_a_child_once(name, repeating))
         for name, size in sorted(sizes.items(), key=lambda item: (item[0] != ANCHOR, item[0]))
     ]
 

@@ -92,12 +92,12 @@ def status_command(project: Path, as_json: bool) -> Exit:
 
     site = load_site(project)
     with _hub(site) as store:
-        found = {**summary(store), "refused": refused_links(site)}
+        found = {**summary(store, site.repeating), "refused": refused_links(site)}
     code = Exit.DONE if found["events"]["first_broken"] is None else Exit.VERIFY
     if as_json:
         show_json(document(code, **found))
         return code
-    click.echo(table(found["sources"], ["source", "records", "linked", "forgotten", "buried"]))
+    click.echo(table(found["sources"], ["source", "records", "linked", "forgotten", "buried", "repeats"]))
     click.echo(f"\n{found['persons']:,} persons; {found['review']:,} pairs wait for review.")
     if found["decided"]:
         click.echo(table(found["decided"], ["outcome", "reason", "pairs"]))

@@ -69,7 +69,7 @@ class Night:
     @cached_property
     def matcher(self) -> Matcher:
         """Return how the site's hub matches."""
-        return matcher_of(self.site.model, self.site.engine)
+        return matcher_of(self.site.model, self.site.engine, self.site.repeating)
 
     def load_batches(self) -> None:
         """Read what deliveries the warehouse knows."""
