@@ -19,7 +19,7 @@ from wellbridge.pipelines.site import Site, init_site, load_site
 from wellbridge.pipelines.synth.generate import generate
 from wellbridge.schemas.warehouse import METADATA
 
-FEED, SPACE, AGREEMENT = "ymca", "ymca/client", "ymca-2026"
+FEED, SPACE, AGREEMENT, REASON = "ymca", "ymca/client", "ymca-2026", "linked in the Zanzibar room"
 HEADER = "service_id,student_id,service_date,minutes,category,modality,provider"
 
 
@@ -97,7 +97,17 @@ def _import(
     if links is not None:
         links.write_csv(file)
     said = _say(
-        site, "import-links", file, "--feed", FEED, "--agreement", AGREEMENT, *more, exit_code=exit_code
+        site,
+        "import-links",
+        file,
+        "--feed",
+        FEED,
+        "--agreement",
+        AGREEMENT,
+        "--reason",
+        REASON,
+        *more,
+        exit_code=exit_code,
     )
     if not exit_code:
         assert said["read"] == sum(said["rows"].values()) == _links(site).height
@@ -202,7 +212,7 @@ def test_an_import_is_explained_undone_and_seen_as_of_then_and_stays_undone(
     assert (decision["tier"], decision["outcome"], decision["reason"]) == (
         "encoded",
         "link",
-        f"agreement {AGREEMENT}",
+        REASON,
     )
     assert decision["weight"] == float(link["weight"])
     (stored,) = _vault(site, "SELECT * FROM decision WHERE decision_id = ?", [decision["decision_id"]])
@@ -294,7 +304,8 @@ def test_an_import_is_one_run_and_one_event_with_counts_and_no_id(site: Site) ->
     assert f"agreement {AGREEMENT}" in event[0]["detail"]
     assert f"imported {count}" in event[0]["detail"]
     ids = [*_links(site)["left_id"], *_links(site)["right_id"]]
-    assert [one for one in ids if one in event[0]["detail"]] == []
+    assert [one for one in [*ids, REASON] if one in event[0]["detail"]] == []
+    assert b"Zanzibar" not in site.vault.read_bytes() + site.warehouse.read_bytes()
 
 
 def test_an_import_is_no_label_for_training_and_no_decision_of_a_reviewer(site: Site) -> None:
@@ -344,7 +355,18 @@ def test_a_file_that_link_bundle_did_not_write_is_refused_whole(site: Site) -> N
 def test_a_feed_without_ids_of_its_own_or_that_is_not_there_is_refused(site: Site) -> None:
     file = site.root.parent / "links.csv"
     for feed, code in (("case_management", "WB-E-015"), ("ymc", "WB-E-012"), ("staff_training", "WB-E-015")):
-        said = _say(site, "import-links", file, "--feed", feed, "--agreement", AGREEMENT, exit_code=10)
+        said = _say(
+            site,
+            "import-links",
+            file,
+            "--feed",
+            feed,
+            "--agreement",
+            AGREEMENT,
+            "--reason",
+            REASON,
+            exit_code=10,
+        )
         assert said["errors"][0]["code"] == code
     (site.root / "feeds" / f"{FEED}.toml").write_text('kind = "case_management"\nown_ids = "yes"\n')
     assert _import(site, exit_code=10)["errors"][0]["code"] == "WB-E-011"

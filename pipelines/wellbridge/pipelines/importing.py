@@ -33,8 +33,8 @@ def import_links(
         site: the site.
         file: of links with the record ids of both sides, as ``link-bundle`` writes it.
         feed: whose rows carry the ids of the right side.
-        agreement: under which the two files were linked; it is the reason of every decision.
-        by: who imports.
+        agreement: under which the two files were linked.
+        by: who imports, and why.
         dry_run: say what would become of the rows; change nothing.
 
     Returns:
@@ -55,7 +55,7 @@ def import_links(
 
     def change(vault: Vault, run_id: str) -> tuple[dict[str, int], str]:
         told = fates(vault.store, vault.seals, links, f"{feed}/{namespace}", site.repeating)
-        take(vault.store, vault.namespace(feed, namespace), told, replace(by, run_id=run_id))
+        take(vault, vault.namespace(feed, namespace), told, replace(by, run_id=run_id))
         found = _counts(told)
         said = " · ".join(f"{fate} {count}" for fate, count in found.items() if count)
         return found, f"feed {feed} · agreement {agreement} · {said}"

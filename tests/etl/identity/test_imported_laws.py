@@ -87,7 +87,7 @@ def test_a_file_of_links_never_joins_what_the_hub_keeps_apart_and_is_known_when_
         assert _imported(fates(hub.store, hub.vault.seals, _links(turned), space)) == _imported(told)
         feed, _, namespace = space.partition("/")
         with hub.store.transaction():
-            assert take(hub.store, hub.vault.namespace(feed, namespace), told, BY) == len(_imported(told))
+            assert take(hub.vault, hub.vault.namespace(feed, namespace), told, BY) == len(_imported(told))
         hub.link()
         keys = hub.keys()
         assert all(keys[f"student:{left}"] == keys[f"{space}:{right}"] for left, right in _imported(told))
@@ -116,5 +116,5 @@ def test_a_source_that_holds_a_child_once_gives_a_child_one_record_and_another_s
             for name, expected in (("a", "imported"), ("b", fate)):
                 told = fates(hub.store, hub.vault.seals, _links([("1", name, "link")]), space)
                 assert told["fate"].to_list() == [expected]
-                take(hub.store, hub.vault.namespace(feed, namespace), told, BY)
+                take(hub.vault, hub.vault.namespace(feed, namespace), told, BY)
                 hub.link()

@@ -18,9 +18,10 @@ import polars as pl
 from wellbridge.etl.identity.candidates import ANCHOR, holds_a_child_once
 from wellbridge.etl.identity.hub import By, now, undecide
 from wellbridge.etl.identity.matcher import REPEATING
+from wellbridge.etl.identity.reasons import sealed_reasons
 from wellbridge.etl.identity.sealed import Seals
 from wellbridge.etl.store import Store
-from wellbridge.etl.vault import Keys, random_keys
+from wellbridge.etl.vault import Keys, Vault, random_keys
 
 # What is read of a file of links, as ``link-bundle`` writes it.
 LINKS: Final = pl.Schema(
@@ -113,16 +114,16 @@ def fates(
     return rows.with_columns(fate.alias("fate")).select(*LINKS, "record_a", "record_b", "fate")
 
 
-def take(store: Store, keys: Keys, told: pl.DataFrame, by: By) -> int:
+def take(vault: Vault, keys: Keys, told: pl.DataFrame, by: By) -> int:
     """Write down the links that are new, as decisions with their constraints; return how many.
 
     Ids that the hub has not met get their keys, so that facts find them whether they came before or come later.
 
     Args:
-        store: the vault's store, in a transaction.
+        vault: the vault, in a transaction.
         keys: of the partner's ids.
         told: of ``fates``.
-        by: who, the agreement, and the run.
+        by: who, why in words, and the run.
     """
     new = told.filter(fate="imported")
     if not new.height:
@@ -140,10 +141,12 @@ def take(store: Store, keys: Keys, told: pl.DataFrame, by: By) -> int:
         pl.lit(by.run_id).alias("run_id"),
         pl.lit(by.reviewer).alias("reviewer1"),
         pl.lit(by.second, pl.String).alias("reviewer2"),
-        pl.lit(by.reason).alias("reason"),
         pl.lit(now(), pl.Datetime("us")).alias("decided_at"),
     )
-    store.append("decision", decided)
+    pairs = decided.select("record_a", "record_b").rows()
+    reasons = pl.Series("reason", sealed_reasons(vault, pairs, by.reason), dtype=pl.String)
+    store = vault.store
+    store.append("decision", decided.with_columns(reasons))
     set_now = decided.select(
         "record_a", "record_b", "decision_id", pl.lit("must").alias("kind"), asserted_from="decided_at"
     )

@@ -20,19 +20,29 @@ _KIND: Final = "reason"
 
 
 def sealed_reason(vault: Vault, records: Sequence[str], reason: str) -> str:
-    """Return a reason as it stands in the vault.
+    """Return a reason as it stands in the vault; see ``sealed_reasons``."""
+    return sealed_reasons(vault, [records], reason)[0]
+
+
+def sealed_reasons(vault: Vault, about: Sequence[Sequence[str]], reason: str) -> list[str]:
+    """Return the one reason of several decisions as it stands in the vault with each of them.
 
     A record that no key may open any more draws none for this; of such records alone nothing would open.
 
     Args:
         vault: the vault.
-        records: ids of all records that the decision is about.
+        about: of each decision, ids of all records that it is about.
         reason: in the words of who decided.
     """
-    text, named = reason, sorted(set(records) - set(keyless(vault.store)))
-    for record in named:
-        text = b64encode(vault.seals.seal([record], [_KIND], [text])[0]).decode()
-    return f"{_MARK}:{','.join(named)}:{text if named else ''}"
+    gone = set(keyless(vault.store))
+    named = [sorted(set(records) - gone) for records in about]
+    texts = [reason if records else "" for records in named]
+    for depth in range(max(map(len, named), default=0)):
+        at = [place for place, records in enumerate(named) if len(records) > depth]
+        sealed = vault.seals.seal([named[n][depth] for n in at], [_KIND] * len(at), [texts[n] for n in at])
+        for place, text in zip(at, sealed, strict=True):
+            texts[place] = b64encode(text).decode()
+    return [f"{_MARK}:{','.join(records)}:{text}" for records, text in zip(named, texts, strict=True)]
 
 
 def opened_reason(seals: Seals, reason: str | None) -> str | None:

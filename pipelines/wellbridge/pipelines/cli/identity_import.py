@@ -29,8 +29,9 @@ from wellbridge.schemas.errors import Exit
     "--agreement",
     required=True,
     metavar="ID",
-    help="Under which the files were linked, on file and in force; kept with every decision as its reason.",
+    help="Under which the files were linked, on file and in force.",
 )
+@click.option("--reason", required=True, metavar="TEXT", help="Why; kept sealed with every decision.")
 @click.option(
     "--by", "reviewer", default=getpass.getuser, show_default="your account", metavar="NAME",
     callback=named_person, help="Who imports.",
@@ -47,6 +48,7 @@ def import_links_command(
     file: Path,
     feed: str,
     agreement: str,
+    reason: str,
     reviewer: str,
     second: str | None,
     dry_run: bool,
@@ -63,7 +65,7 @@ def import_links_command(
     from wellbridge.etl.identity.imported import FATES
     from wellbridge.pipelines.importing import import_links
 
-    site, by = load_site(project), By(reviewer, f"agreement {agreement}", second=second)
+    site, by = load_site(project), By(reviewer, reason, second=second)
     by.check_count(site.reviewers)
     counts = import_links(site, file, feed, agreement, by, dry_run=dry_run)
     read = sum(counts.values())
