@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_hub import ANA, BEN, BY, CLEO, SmallHub
 
+from wellbridge.etl.identity.candidates import holds_a_child_once
 from wellbridge.etl.identity.imported import FATES, LINKS, fates, take
-from wellbridge.etl.identity.step import holds_a_child_once
 
 DANA = {"first_name": "Dana", "last_name": "Ferreira", "birth_date": "2013-05-30", "sex": "f", "zip_code": "97301",
         "phone": "541-555-0404", "address": "9 Dogwood Way"}  # fmt: skip

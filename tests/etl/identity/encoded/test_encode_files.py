@@ -159,3 +159,18 @@ def test_a_sheet_saved_as_ansi_is_the_same_as_in_utf_8(folder: Path, encoding: s
     for name in ("kids", "twin"):
         assert _said(_encode(folder, name))["encoded"] == 3
     assert json.loads(_link(folder).stdout)["links"] == 3
+
+
+def test_a_parquet_file_says_the_same_as_a_csv(folder: Path) -> None:
+    frame = pl.DataFrame(CHILDREN | {"phone": PLACES["phone"], "unique_id": ["7", "8", "9"]})
+    frame.write_csv(folder / "twin.csv")
+    typed = frame.with_columns(
+        pl.col("birth_date").str.to_datetime("%Y-%m-%d"),
+        pl.col("phone").cast(pl.Float64),
+        pl.col("unique_id").cast(pl.Float64),
+    )
+    typed.write_parquet(folder / "kids.csv")  # found by its content
+    for name in ("kids", "twin"):
+        assert _said(_encode(folder, name))["encoded"] == 3
+        assert _ids(folder, name) == ["7", "8", "9"]
+    assert json.loads(_link(folder).stdout)["links"] == 3

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from wellbridge.etl.identity.encoded.profile import GROUPS, Encoded, encode
-from wellbridge.etl.identity.files import ids_of, read_table
+from wellbridge.etl.identity.files import as_ids, as_text, ids_of, read_table
 from wellbridge.etl.identity.standard import RECORD, standardise
 from wellbridge.privacy.records.files import read_records
 from wellbridge.schemas.errors import ContractError, SourceError
@@ -21,7 +21,7 @@ from wellbridge.schemas.errors import ContractError, SourceError
 _PLACES: Final = ("zip_code", "phone", "address")
 # Reason → column of the standard form that is missing. A link on less would be a guess (reference/linkage.md 4.3).
 _NEEDED: Final = {
-    "no record id": "record_id",
+    "no record id": "record_id",  # in the file of rows it would look like a made-up record
     "no first name": "first_name",
     "no last name": "last_name",
     "no birth date": "birth_date",
@@ -73,7 +73,7 @@ def prepare(
     """Encode a file's records.
 
     Args:
-        records: one row each; text.
+        records: one row each; numbers and dates are read as the text that a CSV would hold.
         key_of: the key of a field (``LinkKeys.of``).
         columns: name of a trait (``standard.RECORD``) → the file's column of it, where they differ.
         dummies: share of all that leaves that is made up: each a mixture of several children's traits.
@@ -133,12 +133,11 @@ def _named(records: pl.DataFrame, columns: Mapping[str, str]) -> pl.DataFrame:
             "columns",
             todo="Name the file's own columns with --column birth_date=COLUMN",
         )
-    frame = records.select(pl.col(column).cast(pl.String).alias(name) for name, column in given.items())
-    ids = frame["record_id"] if "record_id" in given else ids_of(records)
+    frame = pl.DataFrame([as_text(records[column]).alias(name) for name, column in given.items()])
+    ids = as_ids(records[given["record_id"]]) if "record_id" in given else ids_of(records)
     if ids is None:
         return frame.with_columns(pl.int_range(1, pl.len() + 1).cast(pl.String).alias("record_id"))
-    # In the file of rows a record without an id would look like a made-up one.
-    return frame.with_columns(ids.str.strip_chars().replace("", None).alias("record_id"))
+    return frame.with_columns(ids.alias("record_id"))
 
 
 def _mixed(whole: pl.DataFrame, count: int, rng: np.random.Generator) -> pl.DataFrame:
