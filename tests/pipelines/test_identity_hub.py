@@ -99,6 +99,38 @@ def test_a_broken_chain_of_events_is_told_and_exits_18(site: Site) -> None:
     assert found["events"]["first_broken"] == 1
 
 
+@pytest.mark.parametrize("is_grown_again", [False, True])
+def test_a_chain_that_was_shortened_is_told_by_the_ledger(site: Site, is_grown_again: bool) -> None:
+    linked = _vault(site, _LINKED)[0]
+    decision = _say(site, "split", linked["record"], "--reason", "two children")[1]["decision_id"]
+    assert _say(site, "status")[1]["events"]["first_broken"] is None
+    count = _say(site, "status")[1]["events"]["count"]
+    with open_store(site.vault, VAULT) as vault:
+        vault.run("DELETE FROM key_event WHERE seq = ?", [count])
+    if is_grown_again:
+        _say(site, "undo", decision, "--reason", "so that it is as long as before")
+        assert _vault(site, "SELECT count(*) AS n FROM key_event") == [{"n": count}]
+    assert _say(site, "status", exit_code=18)[1]["events"]["first_broken"] == count
+
+
+def test_while_a_run_holds_the_stores_a_question_is_told_so(site: Site) -> None:
+    record = _vault(site, _LINKED)[0]["record"]
+    asked = (("status",), ("explain", record, record), ("review", "status"))
+    with run_lock(site.lock), open_stores(site, "a run"):
+        for command in asked:
+            assert _say(site, *command, exit_code=16)[1]["errors"][0]["code"] == "WB-E-060"
+    for command in asked:
+        _say(site, *command)
+
+
+def test_a_record_is_itself_and_was_not_compared_with_itself(site: Site) -> None:
+    record = _vault(site, _LINKED)[0]["record"]
+    told = _text(site, "explain", record, record)
+    assert "never compared" not in told
+    assert "One and the same record" in told
+    assert len(_say(site, "explain", record, record)[1]["records"]) == 1
+
+
 def test_split_undo_and_as_of_move_the_facts_and_come_back(site: Site) -> None:
     linked = _vault(site, _LINKED)[0]
     record, anchor = linked["record"], linked["anchor"]

@@ -29,8 +29,10 @@ def run_lock(path: Path) -> Iterator[None]:
             raise LockedError("WB-E-060", "Another run holds the lock.", holder(path) or "process unknown")
         os.ftruncate(handle, 0)
         os.write(handle, json.dumps({"pid": os.getpid(), "since": datetime.now(UTC).isoformat()}).encode())
-        yield
-        os.ftruncate(handle, 0)
+        try:
+            yield
+        finally:
+            os.ftruncate(handle, 0)
     finally:
         os.close(handle)
 

@@ -25,10 +25,9 @@ from wellbridge.etl.identity.review import Answer, Reviewer, Taken, answers, bac
 from wellbridge.etl.identity.sheet import Desk, Sheet, as_csv
 from wellbridge.etl.landing import write_private
 from wellbridge.etl.lock import run_lock
-from wellbridge.etl.store import open_store
-from wellbridge.etl.vault import VAULT, Vault
+from wellbridge.etl.vault import Vault
 from wellbridge.pipelines.nightly.identity_change import change_identity, sheets_of
-from wellbridge.pipelines.nightly.stores import open_stores, seals_of, vault_in_force, write_event
+from wellbridge.pipelines.nightly.stores import open_stores, read_vault, seals_of, write_event
 from wellbridge.pipelines.report.review_sheet import render_review_sheet
 from wellbridge.pipelines.site import Site
 from wellbridge.privacy.seal import read_key
@@ -56,7 +55,7 @@ def today() -> date:
 
 def next_card(site: Site, reviewer: str, *, with_score: bool) -> Card | None:
     """Return the question whose answer tells most, for a reviewer who has not answered it; None when all is done."""
-    with open_store(vault_in_force(site), VAULT, read_only=True) as vault:
+    with read_vault(site) as vault:
         desk = Desk(read_key(site.key))
         asked = desk.named(questions(vault, reviewer).head(1), reviewer, is_blind=not with_score)
         return next(iter(cards_of(vault, seals_of(site), asked, with_score=with_score)), None)
@@ -160,7 +159,7 @@ def take_in(site: Site, path: Path) -> tuple[Taken, int]:
 def state(site: Site) -> dict[str, Any]:
     """Return what waits, how well reviewers agree, and which sheets are out."""
     forget_expired(site)
-    with open_store(vault_in_force(site), VAULT, read_only=True) as vault:
+    with read_vault(site) as vault:
         waiting = backlog(vault)
         said = answers(vault)
     return {
@@ -179,7 +178,7 @@ def write_labels(site: Site, path: Path) -> int:
         PrivacyError: WB-E-098 when it would lie among files that others see: the ids are the sources' own.
     """
     _check_place(site, path)
-    with open_store(vault_in_force(site), VAULT, read_only=True) as vault:
+    with read_vault(site) as vault:
         found = labels(vault)
     write_private(path, found.write_csv())
     return found.height

@@ -78,12 +78,12 @@ def explain(store: Store, one: str, other: str, model: Model) -> dict[str, Any]:
         model: of the site; levels are in its words, and empty where another has scored the pair.
 
     Returns:
-        ``records`` (id, source, person key), ``are_one``, ``compared`` (null where they never were: levels with
-        words and bits, weight, bits, margin, runner_up, outcome, reason, model), ``constraints``, ``decisions`` (of
-        the pair, and the forgetting or burial of one of them) and ``events``, oldest first.
+        ``records`` (id, source, person key; one where both are one), ``are_one``, ``compared`` (null where they never
+        were: levels with words and bits, weight, bits, margin, runner_up, outcome, reason, model), ``constraints``,
+        ``decisions`` (of the pair, and the forgetting or burial of one of them) and ``events``, oldest first.
     """
     pair = [one, other]
-    records = [_record(store, record) for record in pair]
+    records = [_record(store, record) for record in dict.fromkeys(pair)]
     keys = sorted({record["person_key"] for record in records if record["person_key"]})
     return {
         "records": records,
@@ -199,16 +199,20 @@ def split_pairs(store: Store, record: str, other: str | None) -> list[tuple[str,
     return [(record, fellow) for fellow in fellows]
 
 
-def summary(store: Store, repeating: Sequence[str] = REPEATING) -> dict[str, Any]:
+def summary(
+    store: Store, repeating: Sequence[str] = REPEATING, ends: Sequence[tuple[int, str]] = ()
+) -> dict[str, Any]:
     """Count what the hub holds.
 
     Args:
         store: the vault's store.
         repeating: patterns of the sources in which several records may be about one child.
+        ends: of the chain of key events, as they were noted elsewhere (``history.verify_events``).
 
     Returns:
         ``sources`` (``repeats``: it may hold a child several times) and ``decided`` (rows), ``persons``, ``review`` and
-        ``constraints`` (counts), ``events`` (count, and the first that is not as it was written), ``run`` (the last).
+        ``constraints`` (counts), ``events`` (count, and the first that is not as it was written or is missing), ``run``
+        (the last).
     """
     decided = store.frame(
         "SELECT outcome, reason, count(*) AS pairs FROM scored_pair GROUP BY ALL ORDER BY outcome, pairs DESC, reason"
@@ -230,7 +234,7 @@ def summary(store: Store, repeating: Sequence[str] = REPEATING) -> dict[str, Any
         "constraints": store.value("SELECT count(*) FROM link_constraint WHERE asserted_to IS NULL"),
         "events": {
             "count": store.value("SELECT count(*) FROM key_event"),
-            "first_broken": verify_events(store),
+            "first_broken": verify_events(store, ends),
         },
         "run": last[0] if last else None,
     }

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -161,14 +162,29 @@ def dated(store: Store) -> pl.DataFrame:
     )
 
 
-def verify_events(store: Store) -> int | None:
-    """Return the number of the first event that is not as it was written; None when all are."""
-    before = ""
-    for number, event in enumerate(store.frame("SELECT * FROM key_event ORDER BY seq").to_dicts(), start=1):
-        if event["seq"] != number or event["hash"] != _hash(before, event):
+def end_of_chain(store: Store) -> tuple[int, str]:
+    """Return how many key events there are, and the hash of the last; "" of none."""
+    last = store.frame("SELECT seq, hash FROM key_event ORDER BY seq DESC LIMIT 1").rows()
+    return last[0] if last else (0, "")
+
+
+def verify_events(store: Store, ends: Sequence[tuple[int, str]] = ()) -> int | None:
+    """Return the number of the first event that is not as it was written, or is missing; None when all are there.
+
+    Args:
+        store: the vault's store.
+        ends: how many events there were at some time, and the hash of the last of them, kept elsewhere.
+    """
+    noted: dict[int, set[str]] = {}
+    for count, last in ends:
+        noted.setdefault(count, set()).add(last)
+    before, events = "", store.frame("SELECT * FROM key_event ORDER BY seq").to_dicts()
+    for number, event in enumerate(events, start=1):
+        is_as_written = event["seq"] == number and event["hash"] == _hash(before, event)
+        if not is_as_written or noted.get(number, {event["hash"]}) != {event["hash"]}:
             return number
         before = event["hash"]
-    return None
+    return len(events) + 1 if max(noted, default=0) > len(events) else None
 
 
 def _moved(known: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
@@ -193,8 +209,7 @@ def _write_events(store: Store, moved: pl.DataFrame, moment: Moment) -> None:
     if not moved.height:
         return
     after = _members(store, moved)
-    last = store.frame("SELECT seq, hash FROM key_event ORDER BY seq DESC LIMIT 1").to_dicts()
-    seq, chain = (last[0]["seq"], last[0]["hash"]) if last else (0, "")
+    seq, chain = end_of_chain(store)
     changes = (
         moved.group_by("old_key", "new_key")
         .agg(pl.len().alias("records"), pl.col("decision_id").max())

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,12 +23,11 @@ from wellbridge.pipelines.cli.output import (
     show_json,
     table,
 )
-from wellbridge.pipelines.site import Site, load_site
+from wellbridge.pipelines.site import load_site
 from wellbridge.schemas.errors import ConfigurationError, Exit
 
 if TYPE_CHECKING:
     from wellbridge.etl.identity.hub import By
-    from wellbridge.etl.store import Store
     from wellbridge.etl.vault import Vault
 
 _WHY_FORGOTTEN = ("asked", "law", "mistake", "ended")  # as ``hub.WHY_FORGOTTEN``, which a test compares
@@ -66,17 +64,6 @@ def _since(function: Any) -> Any:
     return click.option("--since", type=_DAY, help="The day since which it is so; always, without.")(function)
 
 
-@contextmanager
-def _hub(site: Site) -> Iterator[Store]:
-    """Open the vault for reading, as it stands after the last change that committed."""
-    from wellbridge.etl.store import open_store
-    from wellbridge.etl.vault import VAULT
-    from wellbridge.pipelines.nightly.stores import vault_in_force
-
-    with open_store(vault_in_force(site), VAULT, read_only=True) as store:
-        yield store
-
-
 def _day(moment: datetime | None) -> date | None:
     return moment.date() if moment else None
 
@@ -88,11 +75,13 @@ def _day(moment: datetime | None) -> date | None:
 def status_command(project: Path, as_json: bool) -> Exit:
     """Count records, persons, links and questions, and check the chain of key events."""
     from wellbridge.etl.identity.explain import summary
+    from wellbridge.pipelines.nightly.chain import noted_ends
     from wellbridge.pipelines.nightly.link_gates import refused_links
+    from wellbridge.pipelines.nightly.stores import read_vault
 
     site = load_site(project)
-    with _hub(site) as store:
-        found = {**summary(store, site.repeating), "refused": refused_links(site)}
+    with read_vault(site) as store:
+        found = {**summary(store, site.repeating, noted_ends(site)), "refused": refused_links(site)}
     code = Exit.DONE if found["events"]["first_broken"] is None else Exit.VERIFY
     if as_json:
         show_json(document(code, **found))
@@ -149,8 +138,9 @@ def as_of_command(
 ) -> Exit:
     """Say whom a record was about, as believed then or as it was in the world."""
     from wellbridge.etl.identity.explain import as_of, find_record
+    from wellbridge.pipelines.nightly.stores import read_vault
 
-    with _hub(load_site(project)) as store:
+    with read_vault(load_site(project)) as store:
         found = as_of(store, find_record(store, record), _end(known), _day(day))
     if as_json:
         show_json(document(Exit.DONE, **found))
@@ -177,11 +167,11 @@ def explain_command(one: str, other: str, project: Path, as_json: bool) -> Exit:
     from wellbridge.etl.identity.explain import explain, find_record
     from wellbridge.etl.identity.matcher import matcher_of
     from wellbridge.etl.identity.reasons import with_reasons
-    from wellbridge.pipelines.nightly.stores import seals_of
+    from wellbridge.pipelines.nightly.stores import read_vault, seals_of
 
     site = load_site(project)
     model = matcher_of(site.model, site.engine).model
-    with _hub(site) as store:
+    with read_vault(site) as store:
         found = explain(store, find_record(store, one), find_record(store, other), model)
         found["decisions"] = with_reasons(seals_of(site), found["decisions"])
     if as_json:
@@ -288,9 +278,10 @@ def forget_command(
     from wellbridge.etl.identity.explain import find_records
     from wellbridge.etl.identity.hub import By
     from wellbridge.pipelines.nightly.identity_change import forget_records
+    from wellbridge.pipelines.nightly.stores import read_vault
 
     site = load_site(project)
-    with _hub(site) as store:
+    with read_vault(site) as store:
         records = find_records(store, name)
     decisions = [] if dry_run else forget_records(site, records, By(reviewer, reason))
     if as_json:
@@ -348,11 +339,12 @@ def _short(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _explained(found: dict[str, Any]) -> str:
-    lines = ["One person." if found["are_one"] else "Two persons.", "", table(_short(found["records"]))]
-    compared = found["compared"]
-    if compared is None:
+    is_same = len(found["records"]) == 1
+    title = "One and the same record." if is_same else "One person." if found["are_one"] else "Two persons."
+    lines, compared = [title, "", table(_short(found["records"]))], found["compared"]
+    if compared is None and not is_same:
         lines += ["", "The two were never compared: they share too little to be candidates."]
-    else:
+    elif compared is not None:
         other = "Another model than the site's scored the pair; the next night scores it anew."
         levels = compared["levels"]
         lines += ["", table(levels, ["comparison", "level", "bits"]) if levels else other, ""]

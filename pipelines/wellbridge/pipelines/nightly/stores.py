@@ -14,12 +14,14 @@ from wellbridge.etl.failpoint import reach
 from wellbridge.etl.identity.sealed import Seals
 from wellbridge.etl.landing import sync, write_private
 from wellbridge.etl.loading import insert
+from wellbridge.etl.lock import holder
 from wellbridge.etl.store import Store, open_store
 from wellbridge.etl.undo import UndoCopy
 from wellbridge.etl.vault import VAULT
 from wellbridge.pipelines.nightly.run import forgetting
 from wellbridge.pipelines.site import Site
 from wellbridge.privacy.seal import read_key
+from wellbridge.schemas.errors import LockedError, StoreError
 from wellbridge.schemas.warehouse import LEDGER_EVENT, METADATA
 
 SHEETS: Final = "sheets"  # stands in the mark of a forgetting that has to end review sheets too
@@ -62,6 +64,38 @@ def settle(site: Site, warehouse: Store) -> UndoCopy:
         with open_store(site.vault, VAULT) as vault:
             vault.run("CHECKPOINT")
     return undo
+
+
+@contextmanager
+def read_vault(site: Site) -> Iterator[Store]:
+    """Open the vault for reading, as it stands after the last change that committed.
+
+    Raises:
+        LockedError: WB-E-060 while a run holds the stores.
+        StoreError: WB-E-050, WB-E-051 as in ``open_store``.
+    """
+    with told_of_a_run(site):
+        store = open_store(vault_in_force(site), VAULT, read_only=True)
+    with store:
+        yield store
+
+
+@contextmanager
+def told_of_a_run(site: Site) -> Iterator[None]:
+    """Say that a run holds the stores, where a store cannot be opened because one does.
+
+    Raises:
+        LockedError: WB-E-060.
+    """
+    problem: StoreError | None = None
+    try:
+        yield
+    except StoreError as error:
+        problem = error
+    if problem is not None and (who := holder(site.lock)):
+        raise LockedError("WB-E-060", "A run holds the stores.", who)
+    if problem is not None:
+        raise problem
 
 
 def vault_in_force(site: Site) -> Path:

@@ -22,6 +22,7 @@ from wellbridge.etl.vault import Vault
 from wellbridge.pipelines.measures.compute import compute
 from wellbridge.pipelines.nightly.answers import close_superseded
 from wellbridge.pipelines.nightly.burial import follow_opt_outs, recall
+from wellbridge.pipelines.nightly.chain import note_chain
 from wellbridge.pipelines.nightly.disputes import hold_disputed
 from wellbridge.pipelines.nightly.identity_change import finish_forgetting
 from wellbridge.pipelines.nightly.intake import prepare_delivery, take
@@ -81,6 +82,7 @@ def run_walk(
         report = replace(_report(night, run_id, wanted), links=links)
         if touched:
             follow_opt_outs(night)  # once no gate can stop the night any more
+            note_chain(night)
             _write_ledger(night, report, started)
         progress("", "commit", 0)
     finish_forgetting(site)
