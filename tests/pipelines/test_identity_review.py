@@ -8,6 +8,7 @@ import io
 import json
 import re
 import stat
+import unicodedata
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -275,11 +276,27 @@ def test_questions_left_empty_stay_open(site: Site) -> None:
     assert run("status", "--project", site.root, "--json").document["open"] == QUESTIONS - 1
 
 
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+
+
+def _exchange(rows: list[dict[str, str]], *names: str) -> None:
+    for name in names:
+        rows[0][name], rows[1][name] = rows[1][name], rows[0][name]
+
+
 ALTERATIONS: dict[str, Callable[[list[dict[str, str]]], Any]] = {
     "another id": lambda rows: rows[0].update(question="q00000000000"),
     "a question twice": lambda rows: rows.append(dict(rows[0])),
     "a question less": lambda rows: rows.pop(),
     "ids of other rows": lambda rows: rows[0].update(question=rows[1]["question"]),
+    "another value shown": lambda rows: rows[0].update({"First name B": rows[1]["First name B"]}),
+    "a day of birth less": lambda rows: rows[0].update({"Birth date A": rows[0]["Birth date B"]}),
+    "a value left out": lambda rows: rows[0].update({"Last name A": ""}),
+    "what is shown of two questions exchanged": lambda rows: _exchange(rows, "First name A", "First name B"),
+    "the other's code": lambda rows: rows[0].update(seen=rows[1]["seen"]),
+    "an accent": lambda rows: [row.update({"First name A": _plain(row["First name A"])}) for row in rows],
+    "no codes": lambda rows: [row.update(seen="") for row in rows],
     "another seal": lambda rows: [row.update(sheet="e" + row["sheet"]) for row in rows],
     "an unknown answer": lambda rows: rows[0].update(answer=CANARY, why="written"),
     "an unknown reason": lambda rows: rows[0].update(answer="link", why=CANARY),
@@ -322,10 +339,33 @@ def test_a_spreadsheet_may_sort_rows_and_change_separator_and_letters(site: Site
     rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
     say("link")(rows)
     with path.open("w", encoding="cp1252", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), delimiter=";")
+        writer = csv.DictWriter(file, [*rows[0], "note"], delimiter=";")
         writer.writeheader()
         writer.writerows(rows[::-1])
     assert run("import", path, "--project", site.root, "--json").document["decided"] == QUESTIONS
+
+
+def test_an_altered_value_is_found_also_where_a_spreadsheet_lost_the_accents(site: Site) -> None:
+    path = exported(site, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
+    say("link")(rows)
+    rows[0]["Birth date A"] = rows[0]["Birth date B"]
+    with path.open("w", encoding="cp1252", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter=";")
+        writer.writeheader()
+        writer.writerows(rows)
+    answer = run("import", path, "--project", site.root, "--json")
+    assert (answer.error["code"], answer.error["where"]) == ("WB-E-096", f"file {path.name} · question 1")
+    assert answers_kept(site).is_empty()
+
+
+def test_no_value_of_a_sheet_is_a_number_or_a_date_to_a_spreadsheet(kept: Site) -> None:
+    rows = csv.DictReader(io.StringIO(exported(kept, "--format", "csv").read_text(encoding="utf-8-sig")))
+    values = [
+        value for row in rows for name, value in row.items() if name.startswith(("Birth date", "Telephone"))
+    ]
+    assert len([value for value in values if value]) > QUESTIONS
+    assert not [value for value in values if value and not value.startswith("'")]
 
 
 def test_spot_checks_look_like_questions_and_cut_a_wrong_link(tmp_path: Path) -> None:

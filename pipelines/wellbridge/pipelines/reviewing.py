@@ -117,7 +117,8 @@ def export(
         )
         seal = desk.seal(sheet)
         cards = cards_of(vault, seals_of(site), asked, with_score=with_score)
-        text = as_csv(sheet, seal, cards) if form == "csv" else render_review_sheet(sheet, seal, cards)
+        is_csv = form == "csv"
+        text = as_csv(desk, sheet, seal, cards) if is_csv else render_review_sheet(sheet, seal, cards)
         path = out or _folder(site) / f"{_name(sheet.expires, seal)}.{form}"
         write_private(path, text)
         write_event(

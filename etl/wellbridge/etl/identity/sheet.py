@@ -2,7 +2,8 @@
 
 A question has an id of its own, a keyed digest over who is asked, which records they are and what those say. So no key
 of the vault leaves it, and an id that is not in the queue any more is about something that has changed. A seal over
-reviewer, days and ids tells when a sheet was altered or comes from another site. Nothing about a sheet is stored.
+reviewer, days and ids tells when a sheet was altered or comes from another site; a code for each row of a CSV tells
+when what was shown of a question was. A page's cells do not come back. Nothing about a sheet is stored.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import csv
 import hmac
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
@@ -24,11 +25,20 @@ import polars as pl
 from wellbridge.etl.identity.cards import FIELDS, Card
 from wellbridge.etl.identity.review import OUTCOMES, WHY
 from wellbridge.privacy.envelope import subkey
-from wellbridge.privacy.formula import neutralise
+from wellbridge.privacy.formula import PREFIX, neutralise
 from wellbridge.schemas.errors import SourceError
 
 _FORM: Final = "wellbridge-review-1"
 _ID_DIGITS: Final = 11
+_SEEN_DIGITS: Final = 16
+_SIDES: Final = ("A", "B", "also near")
+# What a row of a CSV shows; whatever else stands in it, a reviewer may have added.
+_SHOWN: Final = (
+    "source A",
+    "source B",
+    "score",
+    *(f"{title} {side}" for title in FIELDS.values() for side in _SIDES),
+)
 
 
 @dataclass(frozen=True)
@@ -94,11 +104,40 @@ class Desk:
             SourceError: WB-E-096 when it is no such sheet, was altered, or holds an answer that is not known;
                 WB-E-097 when its last day is over.
         """
-        seal, rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _json_rows(path)
+        is_csv = path.suffix.lower() == ".csv"
+        seal, rows = self._csv_rows(path) if is_csv else _json_rows(path)
         sheet = self._opened_seal(seal, tuple(question for question, _, _ in rows), path)
         if sheet.expires < today:
             raise SourceError("WB-E-097", "The sheet's last day is over.", f"file {path.name}")
         return Returned(sheet, _answers(rows, path))
+
+    def seen(self, row: Mapping[str, str | None]) -> str:
+        """Return the code of what a row of a CSV shows of its question: as it is, and in plain letters and digits.
+
+        The second is for files that a spreadsheet wrote in letters of its own, where accents are lost. Spaces and an
+        apostrophe before a value do not count.
+        """
+        said = [(name, " ".join((row.get(name) or "").lstrip("'").split())) for name in _SHOWN]
+        plain = [
+            (name, "".join(c for c in text.lower() if c.isascii() and c.isalnum())) for name, text in said
+        ]
+        codes = (
+            self._mac("seen", row["question"], *((name, text) for name, text in form if text))
+            for form in (said, plain)
+        )
+        return "s" + ".".join(code[:_SEEN_DIGITS] for code in codes)
+
+    def _csv_rows(self, path: Path) -> tuple[str, list[tuple[str, str, str]]]:
+        """Read a CSV; a spreadsheet may have changed the separator, and the letters that are not plain."""
+        rows, is_whole = _csv_cells(path)
+        seals = {row["sheet"] for row in rows}
+        if len(seals) != 1:
+            raise _refused("The file is no review sheet, or its rows are of several.", path)
+        for number, row in enumerate(rows, start=1):
+            claimed, found = (code.split(".") for code in (row["seen"], self.seen(row)))
+            if claimed != found and (is_whole or claimed[1:] != found[1:]):
+                raise _refused("What a question shows is not as it was made.", path, f"question {number}")
+        return seals.pop(), [(row["question"], row["answer"], row["why"]) for row in rows]
 
     def _opened_seal(self, seal: str, questions: tuple[str, ...], path: Path) -> Sheet:
         text, _, code = seal.partition(".")
@@ -121,13 +160,13 @@ def _refused(what: str, path: Path, where: str = "") -> SourceError:
     return SourceError("WB-E-096", what, f"file {path.name}" + (f" · {where}" if where else ""))
 
 
-def as_csv(sheet: Sheet, seal: str, cards: Sequence[Card]) -> str:
+def as_csv(desk: Desk, sheet: Sheet, seal: str, cards: Sequence[Card]) -> str:
     """Return a sheet as CSV: one row a question, to be filled in at ``answer`` and ``why``.
 
     It begins with a byte order mark, without which spreadsheets break accents. A value that a spreadsheet would run as
-    a formula begins with an apostrophe.
+    a formula, or take for a number or a date and write otherwise, begins with an apostrophe.
     """
-    sides = ("A", "B", "also near") if any(card.has_rival for card in cards) else ("A", "B")
+    sides = _SIDES if any(card.has_rival for card in cards) else _SIDES[:2]
     rows = []
     for question, card in zip(sheet.questions, cards, strict=True):
         row = {
@@ -140,25 +179,33 @@ def as_csv(sheet: Sheet, seal: str, cards: Sequence[Card]) -> str:
         row |= {f"{title} {side}": "" for title in FIELDS.values() for side in sides}
         for line in card.lines:
             values = zip(sides, (line.a, line.b, line.rival), strict=False)
-            row |= {f"{line.title} {side}": value for side, value in values}
-        rows.append({**row, "score": card.score, "sheet": seal})
-    return neutralise(pl.DataFrame(rows))[0].write_csv(include_bom=True)
+            row |= {f"{line.title} {side}": _as_text(value) for side, value in values}
+        rows.append({**row, "score": card.score})
+    shown = neutralise(pl.DataFrame(rows))[0]
+    seen = pl.Series("seen", [desk.seen(row) for row in shown.iter_rows(named=True)], dtype=pl.String)
+    return shown.with_columns(seen, pl.lit(seal).alias("sheet")).write_csv(include_bom=True)
 
 
-def _csv_rows(path: Path) -> tuple[str, list[tuple[str, str, str]]]:
-    """Read the columns that matter; a spreadsheet may have changed the separator and the others' letters."""
-    seals, found = set[str](), list[tuple[str, str, str]]()
+def _as_text(value: str) -> str:
+    """Return a value in the form in which a spreadsheet leaves it as it is."""
+    is_number = any(c.isdigit() for c in value) and not any(c.isalpha() for c in value)
+    return f"{PREFIX}{value}" if is_number else value
+
+
+def _csv_cells(path: Path) -> tuple[list[dict[str, str]], bool]:
+    """Return the rows of a CSV, and whether all its letters could be read; no rows where it is no sheet."""
+    found, is_whole = list[dict[str, str]](), True
+    needed = ("question", "answer", "why", "seen", "sheet")
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig", errors="replace")
+        is_whole = "\N{REPLACEMENT CHARACTER}" not in text
         separator = ";" if text.startswith(("question;", '"question";')) else ","
         for row in csv.DictReader(io.StringIO(text, newline=""), delimiter=separator):
-            found.append((row["question"], row["answer"] or "", row["why"] or ""))
-            seals.add(row["sheet"])
+            found.append({name: row[name] or "" for name in (*needed, *(n for n in _SHOWN if n in row))})
     except (OSError, csv.Error, KeyError):
-        seals = set()
-    if len(seals) != 1 or None in seals:
-        raise _refused("The file is no review sheet, or its rows are of several.", path)
-    return seals.pop(), found
+        found = []
+    return found, is_whole
 
 
 def _json_rows(path: Path) -> tuple[str, list[tuple[str, str, str]]]:
