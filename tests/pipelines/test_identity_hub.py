@@ -20,7 +20,7 @@ from wellbridge.etl.lock import run_lock
 from wellbridge.etl.store import open_store
 from wellbridge.etl.vault import VAULT, Vault
 from wellbridge.pipelines import site as site_settings
-from wellbridge.pipelines.cli import identity_hub
+from wellbridge.pipelines.cli import identity_correct
 from wellbridge.pipelines.cli.group import cli
 from wellbridge.pipelines.demo import deliver
 from wellbridge.pipelines.nightly.run import run_night
@@ -458,7 +458,7 @@ def test_the_reason_for_forgetting_is_a_choice_and_a_wrong_one_is_not_repeated(s
     record = _vault(site, _LINKED)[0]["record"]
     output, _ = _refused(site, "forget", record, "--reason", _CANARY)
     assert "Zyxquivera" not in output
-    assert tuple(hub.WHY_FORGOTTEN) == identity_hub._WHY_FORGOTTEN
+    assert tuple(hub.WHY_FORGOTTEN) == identity_correct._WHY_FORGOTTEN
 
 
 @pytest.mark.parametrize("said", ["", "  ", "\t"])

@@ -10,11 +10,10 @@ import polars as pl
 
 from wellbridge.etl.identity.hub import By
 from wellbridge.etl.identity.imported import FATES, LINKS, fates, take
-from wellbridge.etl.store import open_store
-from wellbridge.etl.vault import VAULT, Vault
+from wellbridge.etl.vault import Vault
 from wellbridge.pipelines.agreed import agreement_in_force
 from wellbridge.pipelines.nightly.identity_change import change_identity
-from wellbridge.pipelines.nightly.stores import seals_of, vault_in_force
+from wellbridge.pipelines.nightly.stores import read_vault, seals_of
 from wellbridge.pipelines.site import Site
 from wellbridge.pipelines.sources.source import own_namespaces
 from wellbridge.privacy.records.files import read_records
@@ -48,7 +47,7 @@ def import_links(
     namespace = _namespace(site, feed)
     agreement_in_force(site, agreement)
     links = read_links(file, agreement)
-    with open_store(vault_in_force(site), VAULT, read_only=True) as store:
+    with read_vault(site) as store:
         counts = _counts(fates(store, seals_of(site), links, f"{feed}/{namespace}", site.repeating))
     if dry_run or not counts["imported"]:
         return counts

@@ -30,17 +30,17 @@ IDENTITY_COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "identity_hub:explain_command",
         "Show why two records are, or are not, one person: never what they say.",
     ),
-    "merge": ("identity_hub:merge_command", "Say that two records are one child."),
+    "merge": ("identity_correct:merge_command", "Say that two records are one child."),
     "split": (
-        "identity_hub:split_command",
+        "identity_correct:split_command",
         "Say that a record is about another child than the records it is linked to.",
     ),
     "undo": (
-        "identity_hub:undo_command",
+        "identity_correct:undo_command",
         "Take a decision back: an automatic link, a merge, a split, or an earlier undo.",
     ),
     "forget": (
-        "identity_hub:forget_command",
+        "identity_correct:forget_command",
         "Destroy what a record or person says, for good; a tombstone stays.",
     ),
     "review": ("identity_review:review", "Decide doubtful pairs of records: one child or two."),

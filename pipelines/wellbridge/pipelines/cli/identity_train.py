@@ -145,13 +145,11 @@ def _check_place(out: Path) -> None:
 def _of_site(project: Path, source: str | None) -> _Given:
     """Return a site's records and decided pairs, read as they stand after the last change that committed."""
     from wellbridge.etl.identity.decided import decided_records
-    from wellbridge.etl.store import open_store
-    from wellbridge.etl.vault import VAULT
-    from wellbridge.pipelines.nightly.stores import seals_of, vault_in_force
+    from wellbridge.pipelines.nightly.stores import read_vault, seals_of
     from wellbridge.pipelines.site import load_site
 
     site = load_site(project)
-    with open_store(vault_in_force(site), VAULT, read_only=True) as store:
+    with read_vault(site) as store:
         found = decided_records(store, seals_of(site), source)
     return _Given((found.left, found.right), found.pairs, Labels(found.pairs, found.counts))
 
