@@ -210,6 +210,18 @@ def test_a_refused_night_shows_the_groups_that_fail_and_status_keeps_it_until_on
     assert status()[1]["review"] >= 40, "now its questions can be answered"
 
 
+def test_a_first_night_that_is_refused_is_told_though_there_is_no_hub_yet(site: Site, tmp_path: Path) -> None:
+    _make_questions(site, 60, school=_largest_school(site))
+    assert _run(site)[0].exit_code == 14
+    other = init_site(tmp_path / "other")
+    shutil.copy(site.refused_links, other.refused_links)
+    told = CliRunner().invoke(cli, ["identity", "status", "--project", str(other.root)])
+    assert told.exit_code == 15
+    assert "FAILS by school=" in told.stdout
+    asked = CliRunner().invoke(cli, ["identity", "status", "--project", str(other.root), "--json"])
+    assert json.loads(asked.stdout)["refused"]["links"]["groups"]
+
+
 def test_status_lists_groups_that_are_behind_and_more_than_chance_first(site: Site) -> None:
     school = _largest_school(site)
     _make_questions(site, 60, school=school)

@@ -19,7 +19,7 @@ from wellbridge.pipelines.cli.output import (
     table,
 )
 from wellbridge.pipelines.site import load_site
-from wellbridge.schemas.errors import ConfigurationError, Exit
+from wellbridge.schemas.errors import ConfigurationError, Exit, StoreError
 
 SHOWN = 12  # characters of a key in a table
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -43,8 +43,15 @@ def status_command(project: Path, as_json: bool) -> Exit:
     from wellbridge.pipelines.nightly.stores import read_vault
 
     site = load_site(project)
-    with read_vault(site) as store:
-        found = {**summary(store, site.repeating, noted_ends(site)), "refused": refused_links(site)}
+    refused = refused_links(site)
+    try:
+        with read_vault(site) as store:
+            found = {**summary(store, site.repeating, noted_ends(site)), "refused": refused}
+    except StoreError as nothing:  # a first night that was refused leaves no hub
+        nothing.facts["refused"] = refused
+        if refused and not as_json:
+            _show_refused(refused)
+        raise
     code = Exit.DONE if found["events"]["first_broken"] is None else Exit.VERIFY
     if as_json:
         show_json(document(code, **found))
@@ -55,14 +62,19 @@ def status_command(project: Path, as_json: bool) -> Exit:
         click.echo(table(found["decided"], ["outcome", "reason", "pairs"]))
     for line in _last_links(found["run"]):
         click.echo(line)
-    if found["refused"]:
-        click.echo(f"\nA gate refused the night of {found['refused']['at']}; nothing of it was taken:")
-        show_links(found["refused"]["links"])
-        click.echo("To take it: wellbridge run --gates warn; then: wellbridge identity review next")
+    if refused:
+        _show_refused(refused)
     broken = found["events"]["first_broken"]
     chain = "whole" if broken is None else f"BROKEN at event {broken}"
     click.echo(f"\n{found['events']['count']:,} key events, their chain {chain}.")
     return code
+
+
+def _show_refused(refused: dict[str, Any]) -> None:
+    """Print how the links of a night stood that a gate refused, and what to do."""
+    click.echo(f"\nA gate refused the night of {refused['at']}; nothing of it was taken:")
+    show_links(refused["links"])
+    click.echo("To take it: wellbridge run --gates warn; then: wellbridge identity review next")
 
 
 def _last_links(run: dict[str, Any] | None) -> list[str]:
