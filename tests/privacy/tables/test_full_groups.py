@@ -80,6 +80,48 @@ def test_no_group_can_be_seen_to_be_all_of_one_member(tmp_path: Path, seed: int,
     assert verify(tmp_path / "out") == []
 
 
+def sparse(seed: int) -> pl.DataFrame:
+    """Few cells, many of them zeros, so that a full group's zeros often lie under zeros of groups that are not full."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for school, grade in itertools.product(range(4), range(2)):
+        counts = rng.choice([0, 5, 12, 18, 25, 40], len(STATUS))
+        if rng.random() < 0.3:
+            counts = np.where(np.arange(len(STATUS)) == rng.integers(len(STATUS)), rng.choice([14, 30]), 0)
+        found += [(f"S{school}", f"G{grade}", status, int(n)) for status, n in zip(STATUS, counts, strict=True)]
+    return pl.DataFrame(found, schema=[*NAMES, "n"], orient="row")
+
+
+def test_sparse_tables_are_protected_and_some_other_member_stays_possible_in_every_full_group() -> None:
+    for seed in range(12):
+        table = sparse(seed)
+        found = protect(table, by=BY, count="n", full=["status"])
+        truth = found.table.with_columns(pl.Series("n", found.task.values))
+        met = set(table.filter(pl.col("n") > 0)["status"])
+        for school, grade in full_groups(truth):
+            group = truth.filter((pl.col("school") == school) & (pl.col("grade") == grade) & (pl.col("n") == 0))
+            others = [status for status in group["status"] if status in met]
+            most = max((greatest(found.table, (school, grade, status)) for status in others), default=np.inf)
+            assert most >= found.min_cell, (seed, school, grade)
+
+
+def test_a_group_that_is_all_of_one_coarser_member_is_not_seen_either() -> None:
+    counts = {"S0": (20, 20, 0), "S1": (20, 15, 40), "S2": (22, 11, 30)}
+    diagnoses = (("dep", "mind"), ("anx", "mind"), ("ast", "body"))
+    cells = [(school, *diagnosis, n) for school, of_school in counts.items()
+             for diagnosis, n in zip(diagnoses, of_school, strict=True)]  # fmt: skip
+    table = pl.DataFrame(cells, schema=["school", "diag", "cat", "n"], orient="row")
+    by = [Dimension(("school",)), Dimension(("diag", "cat"))]
+    found = protect(table, by=by, count="n", need=Need.WEAK, full=["diag"])
+    shown = {row[:3]: row[3] for row in found.table.select("school", "diag", "cat", "n").rows()}
+    assert shown["S0", ALL, "body"] is None
+    assert shown["S0", "ast", "body"] is None
+    assert shown["S0", ALL, ALL] is None or shown["S0", ALL, "mind"] is None
+    district = table.with_columns(cat=pl.lit("one"))  # what everybody is of is told by no group
+    whole = protect(district, by=by, count="n", need=Need.WEAK, full=["diag"]).table
+    assert whole["n"].null_count() == 0
+
+
 def test_without_the_option_such_a_group_is_seen() -> None:
     found = protect(rows(1), by=BY, count="n", need=Need.WEAK)
     assert full_groups(found.table.with_columns(pl.col("n").fill_null(-1))) != set()

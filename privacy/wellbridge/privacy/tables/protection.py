@@ -20,7 +20,13 @@ from wellbridge.privacy.tables.margins import ALL, Grid, crossed, grid
 from wellbridge.privacy.tables.moves import Suppression, Task, unproved
 from wellbridge.privacy.tables.sums import UNBOUNDED, Bools, Ints, Sums
 from wellbridge.privacy.tables.suppress import QUICK, Effort, suppress
-from wellbridge.privacy.tables.zeros import drawn_zeros, structural_zeros, zeros_of_full
+from wellbridge.privacy.tables.zeros import (
+    are_open,
+    drawn_zeros,
+    full_groups,
+    structural_zeros,
+    zeros_of_full,
+)
 from wellbridge.schemas.errors import ConfigurationError, PrivacyError
 
 # PTAC, FAQ Disclosure Avoidance (2012): many take three as the absolute minimum.
@@ -149,15 +155,18 @@ def protect(
     found.add_relations(sums, sums.add_cells(found.counts).reshape(found.counts.shape))
     task = _task(sums, min_cell, need, blank_least)
     stays = np.zeros_like(task.hidden) if structural is None else structural_zeros(found, structural)
-    of_full = zeros_of_full(found, full) & ~stays
+    groups = full_groups(found, full)
+    of_full = zeros_of_full(found, groups, stays)
     if hide_zeros or of_full.any():
         drawn = drawn_zeros(found, task.hidden, stays | of_full, hide_zeros, seed)
         task, effort = _with_zeros(task, drawn | of_full, needs(sums.values, min_cell, need)[0]), effort or QUICK
     pattern = suppress(task, effort)
-    zeros = (task.values == 0) & ~of_full
+    zeros = task.values == 0
     while zeros[pattern.failed].any():  # a zero that nothing can take for more than that is shown again
         keep = np.isin(np.arange(len(zeros)), pattern.failed[zeros[pattern.failed]], invert=True)
-        task = _with_zeros(task, task.hidden & (task.values == 0) & keep, task.up)
+        if not are_open(groups, task.hidden & zeros & keep):
+            break  # unless a full group would be told
+        task = _with_zeros(task, task.hidden & zeros & keep, task.up)
         pattern = suppress(task, effort)
     if hide_zeros or of_full.any():
         pattern = replace(pattern, is_optimal=False)

@@ -11,6 +11,7 @@ zero; both stay.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 import polars as pl
@@ -73,35 +74,118 @@ def drawn_zeros(table: Grid, small: Bools, stays: Bools, share: float, seed: int
     return drawn
 
 
-def zeros_of_full(table: Grid, dimensions: Sequence[str]) -> Bools:
-    """Return the zeros of groups that are all of one member, in the order of the grid.
+def full_groups(table: Grid, dimensions: Sequence[str]) -> list[tuple[int, Bools]]:
+    """Find the groups of which everybody is of one member, on every level of the table and of the dimension.
 
-    Who knows that somebody is in such a group knows the member of each. As soon as one of these zeros is open, so is
-    the one full cell, since nobody else of the group could be there. Members that nobody in the whole table has are
-    told by no group, and their zeros stay. Groups are looked at on every level, margins too.
+    Who knows that somebody is in such a group knows the member of each. A member that everybody in the table is of is
+    told by no group.
 
     Args:
         table: the table.
         dimensions: finest columns of the dimensions whose members say something about a person.
+
+    Returns:
+        For each member that some group is all of: the number of its dimension, and in the grid's shape the zeros of
+        those groups that could stand for somebody who is of another. A group is not told as long as one is open.
 
     Raises:
         ConfigurationError: WB-E-015 when a column is no dimension's finest.
 
     Source: 34 CFR 99.31(b)(1) and PTAC, FAQ Disclosure Avoidance (2012): a share of 0 or 100 % tells of everyone.
     """
-    found = np.zeros(table.counts.shape, dtype=np.bool_)
     numbers = {axis.columns[0]: number for number, axis in enumerate(table.axes)}
-    if set(dimensions) - set(numbers):
-        raise ConfigurationError("WB-E-015", "Full groups are named by a column that is no dimension's finest.")
+    strange = [name for name in dimensions if name not in numbers]
+    if strange:
+        raise ConfigurationError("WB-E-015", "Full groups are named by a column that is no dimension's finest.",
+                                 f"--full, one of: {', '.join(numbers)}")  # fmt: skip
+    found = []
     for number in (numbers[name] for name in dimensions):
         axis = table.axes[number]
-        leaves = np.flatnonzero(~np.isin(np.arange(axis.nodes.height), axis.parent))
+        whole = table.counts[tuple(slice(None) if n == number else one.total for n, one in enumerate(table.axes))]
         total = np.take(table.counts, [axis.total], axis=number)
-        is_full = (total > 0) & (np.take(table.counts, leaves, axis=number) == total).any(axis=number, keepdims=True)
-        whole = tuple(slice(None) if other == number else one.total for other, one in enumerate(table.axes))
-        is_met = np.expand_dims(table.counts[whole] > 0, [n for n in range(found.ndim) if n != number])
-        found |= is_full & is_met & (table.counts == 0)
-    return found.ravel()
+        for node in np.flatnonzero((whole > 0) & (whole < whole[axis.total])):
+            is_full = (total > 0) & (np.take(table.counts, [node], axis=number) == total)
+            outside = (whole > 0) & ~_under(axis, int(node))
+            zeros = is_full & (table.counts == 0) & _along(outside, number, table.counts.ndim)
+            if zeros.any():
+                found.append((number, zeros))
+    return found
+
+
+def are_open(groups: Sequence[tuple[int, Bools]], hidden: Bools) -> bool:
+    """Whether in each full group one of its zeros is among those that are hidden (in the order of the grid)."""
+    return all(
+        bool(((zeros & hidden.reshape(zeros.shape)).any(axis=number) | ~zeros.any(axis=number)).all())
+        for number, zeros in groups
+    )
+
+
+def zeros_of_full(table: Grid, groups: Sequence[tuple[int, Bools]], stays: Bools) -> Bools:
+    """Return the zeros to hide so that full groups are not told, in the order of the grid.
+
+    As soon as a zero of the group is open, so is the cell that is all of it, since nobody else of the group could be
+    there. A zero under a zero that is shown is none that can be open; where a group has no others, the zeros above
+    are hidden too.
+
+    Args:
+        table: the table.
+        groups: ``full_groups`` of it.
+        stays: which zeros may not be hidden.
+    """
+    none = np.zeros(table.counts.shape, dtype=np.bool_)
+    free = (table.counts == 0) & ~stays.reshape(table.counts.shape)
+    can = _movable(table, reduce(np.logical_or, (zeros for _, zeros in groups), none) & free)
+    for number, zeros in groups:
+        is_shut = ~(zeros & can).any(axis=number, keepdims=True)
+        can |= _with_zeros_above(table, zeros & free & is_shut)
+    return can.ravel()
+
+
+def _under(axis: Axis, node: int) -> Bools:
+    """Return which nodes are a node, below it or above it."""
+    found = np.zeros(axis.nodes.height, dtype=np.bool_)
+    front = [node]
+    while front:
+        one = front.pop()
+        found[one] = True
+        front += axis.children(one).tolist()
+    while node >= 0:
+        found[node] = True
+        node = int(axis.parent[node])
+    return found
+
+
+def _along(mask: Bools, number: int, many: int) -> Bools:
+    return np.expand_dims(mask, [n for n in range(many) if n != number])
+
+
+def _movable(table: Grid, zeros: Bools) -> Bools:
+    """Leave out zeros that cannot rise: under a zero that stays, or above nothing but what stays."""
+    while True:
+        bad = np.zeros_like(zeros)
+        for number, axis in enumerate(table.axes):
+            has_parent = _along(axis.parent >= 0, number, zeros.ndim)
+            total: Ints = np.take(table.counts, axis.parent, axis=number)
+            is_open: Bools = np.take(zeros, axis.parent, axis=number)
+            bad |= has_parent & (total == 0) & ~is_open
+            for node in np.unique(axis.parent[axis.parent >= 0]):
+                below = np.take(zeros, axis.children(int(node)), axis=number).any(axis=number, keepdims=True)
+                bad |= ~below & _along(np.arange(axis.nodes.height) == node, number, zeros.ndim)
+        if not (zeros & bad).any():
+            return zeros
+        zeros = zeros & ~bad
+
+
+def _with_zeros_above(table: Grid, zeros: Bools) -> Bools:
+    while True:
+        more = zeros.copy()
+        for number, axis in enumerate(table.axes):
+            for node in np.unique(axis.parent[axis.parent >= 0]):
+                below = np.take(zeros, axis.children(int(node)), axis=number).any(axis=number, keepdims=True)
+                more |= below & _along(np.arange(axis.nodes.height) == node, number, zeros.ndim) & (table.counts == 0)
+        if (more == zeros).all():
+            return zeros
+        zeros = more
 
 
 def _numbers(axis: Axis, members: pl.Series) -> Ints:
