@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -94,3 +95,35 @@ def test_noise_and_rounding_take_no_count_that_is_none(tmp_path: Path, count: st
                     "--out", tmp_path / "o.csv", "--json")
         assert (found.exit, found.error["code"]) == (14, "WB-E-046")
         assert not (tmp_path / "o.csv").exists()
+
+
+def test_a_file_without_header_is_refused_and_its_first_child_is_not_named(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("03601,CANARYNAME,3,2015-02-03\n03601,OTHER,4,2015-02-04\n", encoding="utf-8")
+    out = tmp_path / "o.csv"
+    for asked in (("assess", file, "--qi", "grade"), ("anonymize", file, "--qi", "grade", "--out", out)):
+        found = run(*asked, "--json")
+        assert (found.exit, found.error["code"]) == (11, "WB-E-023")
+        assert "CANARY" not in json.dumps(found.document)
+    file.write_text("B,CANARYNAME,3\nB,OTHER,4\n", encoding="utf-8")  # a line that may be a header
+    found = run("assess", file, "--qi", "grade", "--json")
+    assert (found.exit, found.error["code"]) == (10, "WB-E-015")
+    assert "CANARY" not in json.dumps(found.document)
+
+
+@pytest.mark.parametrize("rho", ["1e-300", "0", "-1", "nan"])
+def test_a_loss_too_small_to_draw_for_is_refused_at_once(tmp_path: Path, rho: str) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("school,race,n\nA,x,30\nB,x,20\n", encoding="utf-8")
+    found = run("perturb", file, "--by", "school", "--by", "race", "--count", "n", "--method", "dp", "--rho", rho,
+                "--budget", tmp_path / "b", "--budget-limit", "zcdp:9", "--agreement", "a", "--population", "p",
+                "--out", tmp_path / "o.csv", "--json")
+    assert (found.exit, found.error["code"]) == (10, "WB-E-011")
+    assert not (tmp_path / "o.csv").exists()
+
+
+def test_l_and_t_of_nothing_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("grade,name\n" + "3,x\n" * 30, encoding="utf-8")
+    found = run("anonymize", file, "--qi", "grade", "--l", "2", "--out", tmp_path / "o.csv", "--json")
+    assert (found.exit, found.error["code"]) == (10, "WB-E-011")

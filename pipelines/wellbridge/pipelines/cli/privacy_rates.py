@@ -72,4 +72,5 @@ def blur_rates_file(
     write_records(found.table, out)
     totals = found.attack.totals()
     return {"cells": found.table.height, "hidden": totals["hidden"], "exact": totals["exact"],
-            "narrowed": totals["narrowed"], "units": totals["units"], "widened": found.widened}
+            "narrowed": totals["narrowed"], "units": totals["units"], "widened": found.widened,
+            "with_unlisted_group": found.rests}

@@ -221,6 +221,8 @@ def _plan(frame: pl.DataFrame, given: dict[str, Any], limits: Limits) -> Plan:
                                  todo="Name each with --qi COLUMN=HIERARCHY.csv, or give --policy FILE")
     quasi = dict(_quasi(text, frame) for text in given["quasi"])
     rules = [_sensitive(text, frame) for text in given["sensitive"]]
+    if not rules and (given["distinct"], given["closeness"]) != (None, None):
+        raise ConfigurationError("WB-E-011", "Nothing was named that l or t could be asked of.", "--sensitive")
     if rules and given["distinct"] is None and given["closeness"] is None:
         rules_asked = []
     else:

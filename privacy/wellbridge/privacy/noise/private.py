@@ -25,6 +25,7 @@ from wellbridge.privacy.tables.sums import Ints
 from wellbridge.schemas.errors import ConfigurationError
 
 ALPHA: Final = 0.05  # accuracy is stated for 95 of 100 counts
+_LEAST_LOSS: Final = 1e-9  # below, noise is larger than any count of persons, and drawing it exactly takes for ever
 
 
 class Noise(StrEnum):
@@ -65,10 +66,12 @@ def mechanism(noise: Noise, amount: float, *, cells_of_one: int) -> Mechanism:
         cells_of_one: cells that one person changes.
 
     Raises:
-        ConfigurationError: WB-E-011 when the amount is no positive number, or OpenDP is not installed.
+        ConfigurationError: WB-E-011 when the amount is no number of at least a billionth, or OpenDP is not installed.
     """
-    if not (math.isfinite(amount) and amount > 0) or cells_of_one < 1:
-        raise ConfigurationError("WB-E-011", "A privacy loss must be a positive number.", "--epsilon or --rho")
+    if not (math.isfinite(amount) and amount >= _LEAST_LOSS) or cells_of_one < 1:
+        raise ConfigurationError(
+            "WB-E-011", f"A privacy loss must be a number of at least {_LEAST_LOSS:g}.", "--epsilon or --rho"
+        )
     dp = _opendp()
     counts = dp.vector_domain(dp.atom_domain(T="i64"))
     distance: float

@@ -20,6 +20,8 @@ _DELIMITERS: Final = (",", ";", "\t", "|")
 _PARQUET: Final = b"PAR1"
 _GZIP: Final = b"\x1f\x8b"
 _HEADER_BYTES: Final = 1 << 16
+# What no column is called: a date, a time, or a number of five digits or more. Such a first line is a record.
+_NO_NAME: Final = r"\d{5,}|\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}.*|\d{1,2}:\d\d.*"
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ def _delimiter(head: bytes, path: Path) -> str:
     names = cells[delimiter]
     if len(set(names)) < len(names) or not all(name.strip() for name in names):
         raise _unreadable("Two columns of the header have the same name, or one has none.", path)
+    if any(re.fullmatch(_NO_NAME, name.strip()) for name in names):
+        raise _unreadable("The first line is no header: a record's dates or numbers stand in it.", path)
     return delimiter
 
 

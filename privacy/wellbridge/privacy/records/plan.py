@@ -168,7 +168,7 @@ def known_columns(names: Iterable[str], known: Collection[str]) -> None:
     """
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, list(known), n=3) or sorted(known)[:5]
+            near = difflib.get_close_matches(name, list(known), n=3) or ["none"]
             raise ConfigurationError("WB-E-015", "The file has no such column.", f"{name} · near: {', '.join(near)}")
 
 

@@ -46,11 +46,14 @@ class BlurredRates:
         table: ``rates.COLUMNS`` in the order of the rows; without ``n`` where percentages stand alone.
         attack: what the attack on the published table finds, sizes known: the school community knows them.
         widened: units in which ranges had to be wider than their sizes ask.
+        rests: dimensions of units whose groups leave a rest; it is taken as a group that is not listed, so who knows
+            that there is none can find more.
     """
 
     table: pl.DataFrame
     attack: RatesAttack
     widened: int
+    rests: int
 
 
 def blur_rates(
@@ -69,9 +72,9 @@ def blur_rates(
 
     Raises:
         PrivacyError: WB-E-046 when a numerator is no part of its size, a unit has two wholes, or the members of a
-            dimension have more persons counted, or more not, than the whole.
+            dimension have more persons counted, or more not, than the whole, or a group stands twice.
     """
-    _check(table)
+    rests = _check(table)
     unit = table["unit"].rank("dense").to_numpy().astype(np.int64) - 1
     steps = np.zeros(int(unit.max(initial=-1)) + 1, dtype=np.int64)
     order = table.select("unit", _unit=pl.Series(unit)).unique().sort("_unit")["unit"]
@@ -84,10 +87,13 @@ def blur_rates(
             break
         steps[(leaks["exact"] > 0).to_numpy()] += 1
     shown = published.drop("n") if percent_only else published
-    return BlurredRates(shown, attack, int((steps > 0).sum()))
+    return BlurredRates(shown, attack, int((steps > 0).sum()), rests)
 
 
-def _check(table: pl.DataFrame) -> None:
+def _check(table: pl.DataFrame) -> int:
+    """Return in how many dimensions of units the groups leave a rest of the whole."""
+    if table.select(pl.struct("unit", "dimension", "member").is_duplicated().any()).item():
+        raise PrivacyError("WB-E-046", "A group of a unit stands twice in a table of rates.")
     wrong = table.filter(
         ~pl.col("numerator").is_between(0, pl.col("n")) | pl.col("n").is_null() | pl.col("numerator").is_null()
     ).height
@@ -102,6 +108,7 @@ def _check(table: pl.DataFrame) -> None:
     broken = both.filter((rest >= 0) & ~(pl.col("_numerator") - pl.col("numerator")).is_between(0, rest)).height
     if broken:
         raise PrivacyError("WB-E-046", "Groups of a unit do not add up to its whole.", f"{broken} dimension(s)")
+    return both.filter(rest > 0).height
 
 
 def _published(table: pl.DataFrame, bands: Bands, recode: Recode, steps: Ints) -> pl.DataFrame:
