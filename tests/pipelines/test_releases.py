@@ -36,6 +36,10 @@ def _recorded(site: Site) -> list[str]:
         return warehouse.frame("SELECT detail FROM ledger_event WHERE action = 'extract.build'")["detail"].to_list()
 
 
+def _published(site: Site) -> list[str]:
+    return sorted(path.name for path in site.releases.glob("[!.]*"))
+
+
 def test_codes_of_a_release_survive_the_recovery_from_a_killed_run(site: Site) -> None:
     UndoCopy(site.vault).begin("a run that was killed before it committed")
     release = build_release(site, "student-supports")
@@ -50,7 +54,7 @@ def test_codes_of_a_release_survive_the_recovery_from_a_killed_run(site: Site) -
 
 
 def test_no_release_appears_that_the_ledger_does_not_know(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = sorted(path.name for path in site.releases.iterdir()) if site.releases.exists() else []
+    before = _published(site)
 
     class Killed(Exception):
         pass
@@ -62,13 +66,15 @@ def test_no_release_appears_that_the_ledger_does_not_know(site: Site, monkeypatc
         patch.setattr(extracts.Path, "rename", rename)
         with pytest.raises(Killed):
             build_release(site, "district-outcomes")
-    assert sorted(path.name for path in site.releases.iterdir()) == before
+    assert _published(site) == before
     assert any(detail.startswith("district-outcomes") for detail in _recorded(site))
     release = build_release(site, "district-outcomes")
     assert any(release.digest in detail for detail in _recorded(site))
+    # What was killed is out as well, now that the ledger names it: each event has its folder.
+    assert {name[-12:] for name in _published(site)} == {one.split(" · ")[2][:12] for one in _recorded(site)}
 
 
-def test_what_a_killed_build_left_aside_goes_at_the_next_build(site: Site) -> None:
+def test_what_a_killed_build_left_aside_is_published_by_the_next_build(site: Site) -> None:
     command = [sys.executable, "-m", "wellbridge", "extract", "build", "district-outcomes", "--project", str(site.root)]
     environment = {
         **os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "WELLBRIDGE_FAILPOINT": "release.recorded:1"
@@ -78,3 +84,4 @@ def test_what_a_killed_build_left_aside_goes_at_the_next_build(site: Site) -> No
     environment["WELLBRIDGE_FAILPOINT"] = ""
     assert subprocess.run([*command, "--json"], env=environment, check=False).returncode == 0
     assert not [path for path in site.releases.iterdir() if path.name.startswith(".")]
+    assert {name[-12:] for name in _published(site)} == {one.split(" · ")[2][:12] for one in _recorded(site)}

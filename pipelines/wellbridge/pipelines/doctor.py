@@ -52,6 +52,7 @@ def examine(root: Path) -> list[Finding]:
         _lock,
         _stores,
         _agreements,
+        _releases,
         _rules,
         _linking,
         _repeating,
@@ -231,6 +232,26 @@ def _agreements(site: Site) -> Iterator[Finding]:
         yield Finding("agreements", WARN, "none, so no extract can leave", "Add policy/agreements/NAME.toml")
     else:
         yield Finding("agreements", OK, f"{len(files)} on file")
+
+
+def _releases(site: Site) -> Iterator[Finding]:
+    from wellbridge.etl.lock import holder
+    from wellbridge.etl.store import open_store
+    from wellbridge.pipelines.kept_releases import lacking
+    from wellbridge.schemas.errors import ADVICE
+    from wellbridge.schemas.warehouse import METADATA
+
+    if not site.warehouse.exists() or holder(site.lock):
+        return  # the stores' line says so
+    try:
+        with open_store(site.warehouse, METADATA, read_only=True) as store:
+            gone = lacking(store, site.releases)
+    except SafeError:
+        return
+    for one in gone:
+        yield Finding("releases", FAIL, f"WB-E-048 {one}", ADVICE["WB-E-048"].todo, Exit.PRIVACY)
+    if not gone:
+        yield Finding("releases", OK, "every release of the ledger is whole")
 
 
 def _rules(site: Site) -> Iterator[Finding]:

@@ -31,6 +31,7 @@ from wellbridge.pipelines.extract_definitions import (
     load_definitions,
 )
 from wellbridge.pipelines.extract_tables import DataFile, Hide, aggregate_files, record_file
+from wellbridge.pipelines.kept_releases import BUILDING, Recorded, check_kept, release_name
 from wellbridge.pipelines.measures.registry import MEASURES
 from wellbridge.pipelines.policy.release import Limits, check_release, determination
 from wellbridge.pipelines.record_history import check_codes, known_pasts, record_files
@@ -60,13 +61,12 @@ SUPPRESSED: Final = "suppressed.csv"
 README: Final = "README.txt"
 LEFT_OUT: Final = "left_out"  # in the manifest's suppression, beside the files
 WHY_LEFT_OUT: Final = "could not be shown beside the rest, or beside earlier releases, without giving small counts away"
-_BUILDING: Final = ".building-"
 COUNTS, MEASURED, RECORDS = "counts", "measures", "records"  # kinds of data files
 LeftOut = Mapping[str, Sequence[str]]  # names of measures, breakdowns and columns
-Record = Callable[[str], None]  # writes a release's digest to the ledger
+Record = Callable[[Recorded], None]  # writes a release to the ledger
 
 
-def _unrecorded(_digest: str) -> None:
+def _unrecorded(_release: Recorded) -> None:
     """Write nothing: for a folder that leaves no site."""
 
 
@@ -122,14 +122,14 @@ def build(
         now: the system's clock, UTC; the ledger's latest time counts when it is later.
         signer: signs the manifest, and with its hashes all files.
         as_of: newest day the data speak for; the warehouse's where not given.
-        record: called with the release's digest after its re-check and before it appears, so that no folder is out
-            that the ledger does not know; a kill between both leaves an event without a folder, which tells nothing.
+        record: called with the release after its re-check and before it appears, so that no folder is out that the
+            ledger does not know; what a kill between both leaves aside is published by the next build.
         rules: the rules in force at the site; the built-in ones where not given.
 
     Raises:
         PrivacyError: WB-E-040 without an agreement in force, WB-E-041 for an element it does not list, WB-E-042
-            or WB-E-043 when protection is impossible, WB-E-071 or WB-E-074 when a rule forbids the release; nothing
-            is written then.
+            or WB-E-043 when protection is impossible, WB-E-048 when an earlier release is not whole, WB-E-071 or
+            WB-E-074 when a rule forbids the release; nothing is written then.
     """
     if definition.agreement != agreement.id:
         raise PrivacyError("WB-E-040", "The extract names another agreement.", f"extracts/{definition.id}.toml")
@@ -142,6 +142,7 @@ def build(
     limits = Limits(
         max(floor.min_cell, agreement.min_cell, definition.min_cell, *least), max(floor.k, agreement.k, definition.k)
     )
+    check_kept(warehouse, out_dir)
     earlier = record_files(out_dir) if definition.kind == RECORD else []
 
     def made(shown: ExtractDefinition) -> list[DataFile]:
@@ -228,9 +229,10 @@ def _publish(
     check_history(out_dir, manifest, with_sizes(files, contents))
     digest, content = manifest_digest(manifest), manifest_bytes(manifest)
     contents |= {NAME: content, f"{NAME}.sig": signer.sign(NAME, content)}
-    name = f"{definition.id}_{manifest['created'][:10]}_{digest[:12]}"
-    remember_sizes(out_dir, name, files)  # first: a release that is out is attacked with them
-    path = _write_whole(out_dir, name, contents, lambda: record(digest), signer.public)
+    name = release_name(definition.id, manifest["created"], digest)
+    sizes = remember_sizes(out_dir, name, files)  # first: a release that is out is attacked with them
+    recorded = Recorded(definition.id, agreement.id, digest, sizes)
+    path = _write_whole(out_dir, name, contents, lambda: record(recorded), signer.public)
     return _release(path, manifest, {file.name: file.reasons for file in files})
 
 
@@ -326,33 +328,37 @@ def _write_whole(
 ) -> Path:
     """Write the files aside, re-check and record them, then publish the folder by renaming it.
 
-    Folders that a killed build left aside go first; no other build is under way, because a site's builds hold its lock.
+    What is left aside once the ledger may know of it is published, or cleared away, by the next ``check_kept``.
 
     Raises:
         PrivacyError: WB-E-042 when the re-check finds a violation; nothing is published then.
     """
     out_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for left in out_dir.glob(f"{_BUILDING}*"):
-        shutil.rmtree(left)
-    aside = out_dir / f"{_BUILDING}{secrets.token_hex(8)}"
-    aside.mkdir(mode=0o700)
+    aside, target = out_dir / f"{BUILDING}{secrets.token_hex(8)}", out_dir / name
+    may_be_recorded = False
     try:
-        for file, content in contents.items():
-            _write(aside / file, content)
-        problems = verify(aside, keys)
-        if problems:
-            raise PrivacyError("WB-E-042", f"The re-check found {len(problems)} violation(s).", " · ".join(problems))
-        sync(aside)
-        target = out_dir / name
+        _write_aside(aside, contents, keys)
         if target.exists():
             return target  # the same content was published before: nothing changes
+        may_be_recorded = True
         record()
         reach("release.recorded")
         aside.rename(target)
         sync(out_dir)
         return target
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        if not may_be_recorded:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_aside(aside: Path, contents: Mapping[str, bytes], keys: str) -> None:
+    aside.mkdir(mode=0o700)
+    for file, content in contents.items():
+        _write(aside / file, content)
+    problems = verify(aside, keys)
+    if problems:
+        raise PrivacyError("WB-E-042", f"The re-check found {len(problems)} violation(s).", " · ".join(problems))
+    sync(aside)
 
 
 def _write(path: Path, content: bytes) -> None:

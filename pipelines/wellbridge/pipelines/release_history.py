@@ -86,10 +86,12 @@ def remember_page(out_dir: Path, limits: Limits, files: Sequence[DataFile]) -> N
     """
     manifest, contents = _draft(PAGE, limits, files)
     contents[NAME] = json.dumps(manifest, sort_keys=True).encode()
-    digest = hashlib.sha256(b"".join(contents[name] for name in sorted(contents))).hexdigest()
-    folder = out_dir / PAGES / f"page_{files[0].facts['on']}_{digest[:12]}"
-    if not folder.exists():
-        _keep(folder, contents)
+    _keep(out_dir / PAGES / f"page_{files[0].facts['on']}_{digest_of(contents)[:12]}", contents)
+
+
+def digest_of(contents: Contents) -> str:
+    """Return the digest of files that were written down together."""
+    return hashlib.sha256(b"".join(contents[name] for name in sorted(contents))).hexdigest()
 
 
 def with_sizes(files: Sequence[DataFile], contents: Contents) -> Contents:
@@ -97,22 +99,28 @@ def with_sizes(files: Sequence[DataFile], contents: Contents) -> Contents:
     return {**contents, **{file.name: _known(file) for file in files if file.sizes is not None}}
 
 
-def remember_sizes(out_dir: Path, release: str, files: Sequence[DataFile]) -> None:
+def remember_sizes(out_dir: Path, release: str, files: Sequence[DataFile]) -> str:
     """Write down the sizes that the shares of a release stand without: later releases are attacked with them.
 
-    A reader can know them from public enrolment counts or other releases, and no release tells which.
+    A reader can know them from public enrolment counts or other releases, and no release tells which. The digest of
+    what is kept is returned; it is empty where every size is printed.
 
     Args:
         out_dir: the folder of releases.
         release: the name of the release's folder.
         files: its data files.
     """
-    if any(file.sizes is not None for file in files):
-        _keep(out_dir / SIZES / release, with_sizes([file for file in files if file.sizes is not None], {}))
+    contents = with_sizes(files, {})
+    if not contents:
+        return ""
+    _keep(out_dir / SIZES / release, contents)
+    return digest_of(contents)
 
 
 def _keep(folder: Path, contents: Contents) -> None:
-    """Write a folder for its owner's eyes, whole or not at all."""
+    """Write a folder for its owner's eyes, whole or not at all; its name says what is in it, so it is written once."""
+    if folder.exists():
+        return
     aside = folder.with_name(f".{secrets.token_hex(8)}")
     private_folder(aside)
     for name, content in contents.items():

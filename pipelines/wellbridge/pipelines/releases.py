@@ -14,6 +14,7 @@ from wellbridge.etl.store import open_store
 from wellbridge.etl.vault import VAULT
 from wellbridge.pipelines.extract_definitions import ExtractDefinition, load_definitions
 from wellbridge.pipelines.extracts import Release, build, ledger_time
+from wellbridge.pipelines.kept_releases import EVENT, Recorded
 from wellbridge.pipelines.nightly.stores import settle, write_event
 from wellbridge.pipelines.policy.site_rules import remember, rules_of
 from wellbridge.pipelines.site import Site
@@ -56,10 +57,10 @@ def build_release(site: Site, extract_id: str, *, now: datetime | None = None) -
         rules = rules_of(site.root, today)
         check_party(site.root / AGREEMENTS, agreement, today)
 
-        def record(digest: str) -> None:
+        def record(made: Recorded) -> None:
             with warehouse.transaction():
-                write_event(warehouse, "extract.build", None, f"{definition.id} · {agreement.id} · {digest}")
-                write_event(warehouse, "disclosure", None, disclosure(definition, agreement, digest))
+                write_event(warehouse, EVENT, None, made.detail())
+                write_event(warehouse, "disclosure", None, disclosure(definition, agreement, made.digest))
 
         # A killed run's vault goes back first: codes drawn in one that goes back later would be lost.
         settle(site, warehouse)

@@ -194,6 +194,11 @@ ADVICE: Final[dict[str, Advice]] = {
         "A value that no level covers, or that two branches share, would be shown as it is or hide less than it seems.",
         "Mend the hierarchy: every value once, as many levels on every line, each label under one parent",
     ),
+    "WB-E-048": Advice(
+        "What was released is out for good: a new release made beside only part of it could give small counts away.",
+        "Restore the folders named under their own names, with .sizes, from backup; the ledger's digests tell whether "
+        "they are whole, so a recipient's copy of a folder does as well",
+    ),
     "WB-E-050": Advice(
         "The warehouse or vault could not be opened, so nothing was read or written.",
         "wellbridge doctor",

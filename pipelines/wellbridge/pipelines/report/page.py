@@ -33,6 +33,7 @@ def write_site_report(site: Site) -> Path:
     Raises:
         StoreError: WB-E-050 when there is no warehouse yet.
         LockedError: WB-E-060 while a run or a release is under way.
+        PrivacyError: WB-E-048 when an earlier release is not whole.
     """
     asked = practice(rules_of(site.root))
     with run_lock(site.lock), open_store(site.warehouse, METADATA, read_only=True) as store:

@@ -18,6 +18,7 @@ import polars as pl
 from wellbridge.etl.store import Store
 from wellbridge.pipelines.extract_definitions import AGGREGATE, ExtractDefinition
 from wellbridge.pipelines.extract_tables import DataFile, Hide, aggregate_files
+from wellbridge.pipelines.kept_releases import check_kept
 from wellbridge.pipelines.measures.measure import PERSON_DIMENSIONS, Kind
 from wellbridge.pipelines.measures.registry import MEASURES
 from wellbridge.pipelines.policy.release import Limits
@@ -73,7 +74,12 @@ def shown_measures(
         out_dir: the folder of the site's releases; without, the page is not seen beside any.
 
     Where all breakdowns together cannot be protected, the page has fewer of them; at last nothing.
+
+    Raises:
+        PrivacyError: WB-E-048 when an earlier release is not whole.
     """
+    if out_dir is not None:
+        check_kept(store, out_dir)
     limits = Limits(max(min_n, *(measure.min_n for measure in MEASURES.values())), 0)
     keys = store.frame("SELECT measure_id, period, dimension, member FROM measure_value").sort(KEY)
     files = _protected(store, as_of, limits, asked, out_dir) if keys.height else []
