@@ -527,7 +527,7 @@ def test_the_verifier_is_one_file_that_runs_with_the_standard_library_alone(
         assert not done.stderr
         return done.returncode, done.stdout
 
-    assert run() == run("--key", str(alone / "site.pub")) == (0, "sound\n")
+    assert run() == run("--key", str(alone / "site.pub")) == (0, "sound: minimum cell 10, strong need\n")
     assert run("--key", str(alone / "other.pub")) == (18, "manifest.json: is not signed with a key that was given\n")
     (release / "README.txt").write_text("changed", encoding="utf-8")
     assert run() == (18, "README.txt: its content does not match the manifest\n")

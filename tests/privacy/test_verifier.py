@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import inspect
 import json
 import random
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,13 +18,15 @@ import pytest
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from privacy.tables.independent_judge import read_completions, written
-from wellbridge.privacy import formula, manifest, release_verifier
+from wellbridge.privacy import formula, release_verifier
+from wellbridge.privacy import manifest as manifest_module
 from wellbridge.privacy.release_verifier import count_of, families, share_ranges
 from wellbridge.privacy.tables import linked, margins, verifier
 from wellbridge.privacy.tables.published_shares import protect_measures
 from wellbridge.privacy.tables.release_certificates import certified_measures
 from wellbridge.schemas.errors import PrivacyError
 
+Json = dict[str, Any]
 NAMES = ("measure_id", "period", "dimension", "member", "denominator", "value", "at_most", "at_least", "shown")
 
 
@@ -38,7 +43,7 @@ def test_the_verifiers_import_nothing_but_the_standard_library_and_each_other(mo
 def test_the_verifiers_constants_are_the_toolkits():
     assert release_verifier.FLOOR == linked.MIN_CELL_FLOOR
     assert release_verifier.ALL == verifier.ALL == margins.ALL
-    assert (release_verifier.FORMAT, release_verifier.MANIFEST) == (manifest.FORMAT, manifest.NAME)
+    assert (release_verifier.FORMAT, release_verifier.MANIFEST) == (manifest_module.FORMAT, manifest_module.NAME)
 
 
 @pytest.mark.parametrize("cell", ["=1", " =1", "\ufeff-x", "＝1", "\tx", "-1.5", "plain", "'=1", '"@x', ""])
@@ -46,6 +51,75 @@ def test_the_verifier_and_the_writer_agree_on_dangerous_cells(cell: str):
     ours = bool(release_verifier.RISKY.search(cell)) and not release_verifier.NUMBER.search(cell)
     theirs = pl.select(formula.is_dangerous(pl.lit(cell))).item()
     assert ours == theirs
+
+
+# -- records -----------------------------------------------------------------------------------------------
+
+
+def record_release(folder: Path, change: Callable[[Json], object] = lambda manifest: None, odd: str = "F") -> Path:
+    """Write an unsigned release of 21 persons, one of them alone where ``odd`` is another sex, hashes as they are."""
+    people = [["F", "K-5", "1"]] * 10 + [["M", "K-5", "2"]] * 10 + [[odd, "K-5", "1"]]
+    content = {
+        "records.csv": [["code", "sex", "grade_band", "tier"], *([f"{n:032x}", *row] for n, row in enumerate(people))],
+        "data_dictionary.csv": [["file", "column", "type", "meaning", "privacy_class", "values"], *(
+            ["records.csv", name, "text", "", kind, ""] for name, kind in
+            (("code", "key"), ("sex", "quasi"), ("grade_band", "quasi"), ("tier", "sensitive")))],
+        "suppressed.csv": [["file", "what", "cell", "count", "why"]], "README.txt": [["99.33"]],
+    }
+    folder.mkdir()
+    for name, lines in content.items():
+        (folder / name).write_text("".join(f"{','.join(line)}\n" for line in lines), encoding="utf-8")
+    table: Json = {
+        "file": "records.csv", "kind": "records", "code": "code", "quasi": ["grade_band", "sex"], "rows": len(people),
+        "columns": content["records.csv"][0],
+        "sensitive": {"tier": {"distinct": 1, "entropy": 1.0, "t": 0.9, "distance": "equal"}},
+    }
+    manifest: Json = {
+        "format": manifest_module.FORMAT, "min_cell": 10, "need": "strong", "k": 10, "tables": [table],
+        "dictionary": "data_dictionary.csv", "agreement": {"id": "a"}, "notice": "34 CFR 99.33", "formula_prefix": "'",
+        "files": {name: {"sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest()} for name in content},
+    }
+    change(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
+
+
+def test_a_record_release_is_sound_or_not_by_its_classes_and_says_its_limits(tmp_path: Path):
+    assert release_verifier.verify(record_release(tmp_path / "sound")) == []
+    limits = release_verifier.checked(tmp_path / "sound")
+    assert limits == {"min_cell": 10, "need": "strong", "k": 10, "quasi": ["grade_band", "sex"]}
+    said = release_verifier.in_words(limits)
+    assert said == "minimum cell 10, strong need, 10 persons alike, in grade_band, sex"
+    assert release_verifier.verify(record_release(tmp_path / "alone", odd="X")) == [
+        "records.csv: 1 class(es) have fewer than 10 persons"]
+    more = record_release(tmp_path / "more", lambda m: m["tables"][0].update(quasi=["grade_band", "sex", "tier"]))
+    assert release_verifier.verify(more) == []
+
+
+def asked(**rule: object) -> Callable[[Json], object]:
+    return lambda manifest: manifest["tables"][0]["sensitive"]["tier"].update(rule)
+
+
+@pytest.mark.parametrize("change", [
+    *(lambda m, k=k: m.update(k=k) for k in (float("nan"), float("-inf"), True, 1e9, 10.0, "10", None, 9)),
+    *(lambda m, n=n: m.update(min_cell=n) for n in (float("nan"), float("inf"), True, 10.0, "10", None, 9)),
+    *(lambda m, q=q: m["tables"][0].update(quasi=q)
+      for q in ([], ["sex"], ["grade_band"], None, "sexgrade_band", ["grade_band", "sex", "other"], {"sex": 1})),
+    *(asked(t=t) for t in (float("nan"), float("inf"), 1.5, -0.1, True, "0.1")),
+    *(asked(distinct=n) for n in (float("nan"), None, True, 1.0, 0, "1")),
+    asked(distance="none"), lambda m: m.update(need="weak"),
+])
+@pytest.mark.parametrize("odd", ["F", "X"])
+def test_a_manifest_whose_limits_are_none_is_refused_though_all_hashes_agree(
+    change: Callable[[Json], object], odd: str, tmp_path: Path
+):
+    assert release_verifier.verify(record_release(tmp_path / "forged", change, odd))
+
+
+def test_a_manifest_with_a_name_that_stands_twice_is_refused(tmp_path: Path):
+    path = record_release(tmp_path / "forged") / "manifest.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"k": 10', '"k": 30, "k": 10'), encoding="utf-8")
+    assert len(release_verifier.verify(path.parent)) == 1
 
 
 # -- measures ----------------------------------------------------------------------------------------------
@@ -150,16 +224,34 @@ def test_measures_are_certified_just_where_linear_programs_find_every_hidden_cou
     print(f"{sound} sound, {refused} refused")
 
 
-def judged(folder: Path, content: bytes, certificate: dict[str, object], rows: list[dict[str, str]]) -> list[str]:
+def judged(
+    folder: Path, content: bytes, certificate: dict[str, object], rows: list[dict[str, str]],
+    adding_up: Sequence[list[str]] = (["m", "p", "school"],),
+) -> list[str]:
     (folder / "measures.csv").write_bytes(content)
     (folder / "measures.certificate.json").write_text(json.dumps(certificate), encoding="utf-8")
     table = {"file": "measures.csv", "certificate": "measures.certificate.json", "means": [],
-             "adding_up": [["m", "p", "school"]]}
+             "adding_up": list(adding_up)}
     files = {"measures.csv": {"sha256": certificate["sha256"]}, "measures.certificate.json": {}}
     try:
         return release_verifier._measures(folder, rows, table, {"min_cell": 10, "need": "strong", "files": files})
     except verifier.Violation as error:
         return [str(error)]
+
+
+def test_a_breakdown_that_adds_up_by_its_printed_sizes_has_to_be_said_to(tmp_path: Path):
+    rows = [row("all", 100, value="0.5"), row("A", 40, value="0.5"), row("B", 60, value="0.5")]
+    content = pl.DataFrame(rows).select(NAMES).write_csv().encode()
+    assert judged(tmp_path, content, json.loads(
+        certified_measures("measures.csv", content, [], [["m", "p", "school"]], 10)), rows) == []
+    unsaid = json.loads(certified_measures("measures.csv", content, [], [], 10))
+    assert judged(tmp_path, content, unsaid, rows, adding_up=[]) == ["1 breakdown(s) are not said to add up, and do"]
+    for other in ({"denominator": "62"}, {"denominator": "", "value": "", "shown": "hidden"}, {"value": "0.6"}):
+        # More than the whole, not known, or with others than the whole has: the members need not make it up.
+        changed = [*rows[:2], {**rows[2], **other}]
+        content = pl.DataFrame(changed).select(NAMES).write_csv().encode()
+        certificate = json.loads(certified_measures("measures.csv", content, [], [], 10))
+        assert judged(tmp_path, content, certificate, changed, adding_up=[]) == []
 
 
 def test_a_breakdown_names_the_whole_of_each_of_its_rows_only():

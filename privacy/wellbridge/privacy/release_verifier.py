@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
-import json
 import re
 import sys
 from collections import Counter
@@ -28,6 +27,9 @@ Range = tuple[int, int, bool]  # least and greatest count by what is printed, an
 FORMAT, MEASURES, MANIFEST, ALL = "wellbridge-release/2", "wellbridge-measures/2", "manifest.json", "all"
 ROW = ("measure_id", "period", "dimension", "member")
 BESIDE = ("suppressed.csv", "README.txt")
+DISTANCES = ("equal", "ordered")
+CHECKED = {"min_cell": "minimum cell {}", "need": "{} need", "blank_least": "no blank below {}",
+           "k": "{} persons alike", "quasi": "in {}", "rules": "{}"}
 FLOOR = 10  # no cell and no class below it, whatever a manifest says
 RISKY = re.compile("^[ \u00a0\ufeff\"'`\u2018\u2019\u201c\u201d]*[=+\\-@\\t\\r\\n\\x00\uff1d\uff0b\uff0d\uff20]")
 NUMBER = re.compile(r"^-\d+(\.\d+)?([eE][+-]?\d+)?$")
@@ -49,7 +51,7 @@ def verify(folder: str | Path, sealed: Json | None = None, keys: str | None = No
     try:
         content = (folder / MANIFEST).read_bytes()
         verifier.check_signature(folder / MANIFEST, content, keys)
-        manifest = json.loads(content)
+        manifest = verifier.read_json(content)
         found = [] if manifest["format"] == FORMAT else ["manifest.json: unknown format"]
         named = re.search(r"_([0-9a-f]{12})$", folder.name)
         if named and named[1] != hashlib.sha256(content).hexdigest()[:12]:
@@ -59,6 +61,26 @@ def verify(folder: str | Path, sealed: Json | None = None, keys: str | None = No
     except (verifier.Violation, *verifier.UNREADABLE) as error:
         what = f"manifest.json or a file it names cannot be read as a release ({type(error).__name__})"
         return [str(error) if isinstance(error, verifier.Violation) else what]
+
+
+def checked(folder: str | Path) -> Json:
+    """Return the limits that a sound folder was checked against, which are its own: whoever asked for more sees it."""
+    manifest, alone = Path(folder) / MANIFEST, Path(folder) / verifier.NAME
+    said: Json = verifier.read_json((manifest if manifest.exists() else alone).read_bytes())
+    limits = {name: said[name] for name in CHECKED if name in said}
+    records = [table for table in said.get("tables", ()) if table["kind"] == "records"]
+    if not records:
+        limits.pop("k", None)
+        return limits
+    return limits | {"quasi": sorted({name for table in records for name in table["quasi"]})}
+
+
+def in_words(limits: Json) -> str:
+    """Return what ``checked`` says on one line."""
+    parts: Json = {**limits, "quasi": ", ".join(limits.get("quasi", ())),
+                   "rules": ", ".join(f"{name} {value}" for name, value in limits.get("rules", {}).items())}
+    text = ", ".join(form.format(parts[name]) for name, form in CHECKED.items() if name in limits)
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _named(manifest: Json) -> set[str]:
@@ -80,7 +102,10 @@ def _files(folder: Path, files: Json, named: set[str]) -> list[str]:
 
 
 def _limits(manifest: Json) -> list[str]:
-    found = [f"manifest.json: {name} is below {FLOOR}" for name in ("min_cell", "k") if manifest[name] < FLOOR]
+    found = [f"manifest.json: {name} is below {FLOOR}" for name in ("min_cell", "k")
+             if type(manifest[name]) is not int or manifest[name] < FLOOR]
+    if manifest["need"] != "strong":
+        found.append("manifest.json: its need is not strong")
     if not manifest["agreement"]["id"] or "99.33" not in manifest["notice"]:
         found.append("manifest.json: agreement or notice of 34 CFR 99.33 is missing")
     return found
@@ -92,13 +117,16 @@ def _table(folder: Path, manifest: Json, table: Json) -> list[str]:
         header, *cells = list(csv.reader(source, strict=True))
     found = [] if header == table["columns"] else [f"{name}: its header is not the manifest's"]
     with (folder / manifest["dictionary"]).open(encoding="utf-8", newline="") as source:
-        known = {row["column"] for row in csv.DictReader(source) if row["file"] == name}
+        words = [row for row in csv.DictReader(source) if row["file"] == name]
+    known = {row["column"] for row in words}
     found += [f"{name}: column {column} is not in the data dictionary" for column in header if column not in known]
     if len(cells) != table["rows"] or any(len(row) != len(header) for row in cells):
         found.append(f"{name}: has not the manifest's number of rows or fields")
     risky = sum(1 for row in cells for cell in row if RISKY.search(cell) and not NUMBER.search(cell)
                 and not cell.startswith(manifest["formula_prefix"]))
     found += [f"{name}: {risky} cell(s) could run as formulas"] if risky else []
+    if table["kind"] == "records":
+        found += [f"{name}: {problem}" for problem in _records_rules(table, words)]
     check = {"counts": _counts, "measures": _measures, "records": _records}[table["kind"]]
     try:
         rows = [dict(zip(header, row, strict=False)) for row in cells]
@@ -109,7 +137,7 @@ def _table(folder: Path, manifest: Json, table: Json) -> list[str]:
 
 def _certificate(folder: Path, table: Json, manifest: Json) -> Json:
     """Return a file's certificate, which has to speak of that file under the manifest's limits."""
-    certificate: Json = json.loads((folder / table["certificate"]).read_bytes())  # its hash was compared before
+    certificate: Json = verifier.read_json((folder / table["certificate"]).read_bytes())  # its hash was compared
     said = [certificate["file"], certificate["min_cell"], certificate["need"], certificate["sha256"]]
     sha256 = manifest["files"][table["file"]]["sha256"]
     if said != [table["file"], manifest["min_cell"], manifest["need"], sha256]:
@@ -138,6 +166,8 @@ def _measures(folder: Path, rows: list[Json], table: Json, manifest: Json) -> li
     printed = [one for row in rows for one in share_ranges(row, table["means"])]
     # With and without are all, and the members of each dimension the whole.
     crosses = [[[-1] * len(rows), [2, 2, -1]], *([each, [-1] * 3] for each in families(rows, table["adding_up"]))]
+    if unsaid := _add_up(rows, table["means"]) - {tuple(key) for key in table["adding_up"]}:
+        raise verifier.Violation(f"{len(unsaid)} breakdown(s) are not said to add up, and do")
     blanks = verifier.Blanks([count_of(one) for one in printed], crosses, certificate)
     hidden = [one for one in printed if count_of(one) is None]
     is_below = any(reached != blanks.tops for reached in blanks.reach([low for low, _, _ in hidden]))
@@ -204,7 +234,41 @@ def families(rows: list[Json], adding_up: list[list[str]]) -> list[list[int]]:
              for row in rows] for dimension in sorted({key[2] for key in whole})]
 
 
+def _add_up(rows: list[Json], means: Collection[str]) -> set[Key]:
+    """Return the breakdowns all of whose printed sizes make up the whole's, if what is printed of shares allows it."""
+    own: dict[Key, list[tuple[Range, Range, Range]]] = {}
+    for row in rows:
+        own.setdefault(tuple(row[name] for name in ROW[:3]), []).append(share_ranges(row, means))
+    out = set()
+    for key, parts in own.items():
+        (whole,) = own[*key[:2], ALL]
+        least, most = ([sum(part[place][end] for part in parts) for place in (0, 2)] for end in (0, 1))
+        is_size = least[1] == most[1] == whole[2][0] == whole[2][1]
+        if key[2] != ALL and is_size and least[0] <= whole[0][1] and most[0] >= whole[0][0]:
+            out.add(key)
+    return out
+
+
 # -- records -----------------------------------------------------------------------------------------------
+
+
+def _records_rules(table: Json, words: list[dict[str, str]]) -> list[str]:
+    """Say where a record file's own rules are none, or leave out a column that its dictionary calls quasi.
+
+    They may name more: a definition can have any column count as a quasi-identifier.
+    """
+    quasi, columns = table["quasi"], {*table["columns"]}
+    found, called = [], {row["column"] for row in words if row["privacy_class"] == "quasi"}
+    if type(quasi) is not list or not columns.issuperset(quasi) or table["code"] in quasi:
+        found.append("its quasi-identifiers are not columns of it")
+    elif unsaid := len((called & columns) - {*quasi}):
+        found.append(f"{unsaid} quasi-identifier(s) of the data dictionary are none for the manifest")
+    for name, rule in table.get("sensitive", {}).items():
+        distinct, t = rule["distinct"], rule["t"]
+        is_rule = name in columns and type(distinct) is int and distinct >= 1 and rule["distance"] in DISTANCES
+        if not is_rule or not (t is None or (type(t) in (int, float) and 0 <= t <= 1)):
+            found.append(f"what is asked of {name} cannot be meant")
+    return found
 
 
 def _records(folder: Path, rows: list[Json], table: Json, manifest: Json) -> list[str]:
@@ -254,11 +318,11 @@ def main() -> None:
         parser.error("DIR is no folder")
     try:
         keys = given.key.read_text(encoding="utf-8") if given.key else None
-        sealed = json.loads(given.sealed.read_bytes()) if given.sealed else None
+        sealed = verifier.read_json(given.sealed.read_bytes()) if given.sealed else None
     except (OSError, ValueError, RecursionError):
         parser.error("the keys or the auditor's certificate cannot be read")
     problems = verify(given.folder, sealed, keys)
-    print("\n".join(problems) or "sound")
+    print("\n".join(problems) or f"sound: {in_words(checked(given.folder))}")
     sys.exit(18 if problems else 0)
 
 

@@ -103,7 +103,7 @@ def signing_key(path: Path) -> Signer:
 
 
 def read_public_keys(path: Path) -> str:
-    """Read a file of public keys, lines ``ssh-ed25519 AAAA… comment``.
+    """Read a file of public keys, lines ``ssh-ed25519 AAAA… comment``; a line that begins otherwise is none.
 
     Raises:
         ConfigurationError: WB-E-011 when there is none, or it holds no such key.
@@ -113,7 +113,7 @@ def read_public_keys(path: Path) -> str:
         text = path.read_text(encoding="ascii", errors="replace")
     except OSError:
         text = ""
-    if not any(line.startswith("ssh-ed25519 AAAA") for line in text.splitlines()):
+    if not any(line.split()[:1] == [_KIND.decode()] for line in text.split("\n")):
         raise ConfigurationError("WB-E-011", "The file holds no public Ed25519 key.", f"--key {path.name}")
     return text
 
@@ -126,8 +126,17 @@ def origin(path: Path, keys: str | None) -> str:
         return ""
     if public is None:
         return "Not signed: this shows that the release is sound in itself, not whose it is."
-    known = ", a key that was given." if keys else ". No key was given: nothing was changed since, whoever that is."
+    known = ". No key was given: nothing was changed since, whoever that is."
+    if keys is not None:
+        known = f", {'a' if _is_among(path, keys) else 'no'} key that was given."
     return f"Signed by {fingerprint(public)}{known}"
+
+
+def _is_among(path: Path, keys: str) -> bool:
+    try:
+        return check_signature(path, path.read_bytes(), keys) is not None
+    except (Violation, *UNREADABLE):
+        return False
 
 
 def fingerprint(public: str) -> str:

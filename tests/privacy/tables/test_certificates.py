@@ -23,7 +23,8 @@ import pytest
 
 from privacy.tables.independent_judge import Judge, read_completions, written
 from privacy.tables.random_tables import Sample, sample
-from wellbridge.privacy.signing import Signer, new_signing_key
+from wellbridge.privacy import release_verifier
+from wellbridge.privacy.signing import Signer, new_signing_key, origin, read_public_keys
 from wellbridge.privacy.tables import verifier
 from wellbridge.privacy.tables.certificate import (
     attacked,
@@ -36,6 +37,7 @@ from wellbridge.privacy.tables.linked import Need
 from wellbridge.privacy.tables.protection import ProtectedTable
 from wellbridge.privacy.tables.suppress import EXACT, QUICK
 from wellbridge.privacy.tables.verifier import verify
+from wellbridge.schemas.errors import ConfigurationError
 
 Json = dict[str, Any]
 TABLES = 60
@@ -434,6 +436,49 @@ def test_a_certificate_of_wrong_types_is_a_violation_and_no_fault(name: str, val
     assert verify(tmp_path / "out")
 
 
+def test_a_certificate_of_words_that_no_format_has_is_refused(tmp_path: Path) -> None:
+    _, _, found = next(with_hidden_cells())
+    release = released(found, tmp_path / "out")
+    path = tmp_path / "out" / "certificate.json"
+    for change in ({"truth": [1, 2]}, {"axes": [{**axis, "truth": 1} for axis in release.public["axes"]]}):
+        path.write_text(json.dumps({**release.public, **change}), encoding="utf-8")
+        assert len(verify(tmp_path / "out")) == 1
+    # The last of two would be read here and the first elsewhere.
+    twice = json.dumps(release.public).replace('"need": ', '"need": "weak", "need": ', 1)
+    for text in (twice, json.dumps({**release.public, "cohort": float("nan")})):
+        path.write_text(text, encoding="utf-8")
+        assert verify(tmp_path / "out") == ["the release cannot be read (ValueError)"]
+    path.write_text(json.dumps(release.public), encoding="utf-8")
+    assert verify(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("name", ["truth.csv", ".table.csv.swp", "inner/table.csv"])
+def test_a_folder_that_holds_other_files_than_a_tables_is_refused(name: str, tmp_path: Path) -> None:
+    _, _, found = next(with_hidden_cells())
+    released(found, tmp_path / "out", new_signing_key(tmp_path / "key"))
+    assert verify(tmp_path / "out") == []
+    (tmp_path / "out" / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "out" / name).write_text("a,1\n", encoding="utf-8")
+    assert verify(tmp_path / "out") == ["the folder holds other files than a table, its certificate and a signature"]
+
+
+def test_a_key_that_is_commented_out_has_not_signed(tmp_path: Path) -> None:
+    _, _, found = next(with_hidden_cells())
+    signer, other = new_signing_key(tmp_path / "key"), new_signing_key(tmp_path / "other")
+    released(found, tmp_path / "out", signer)
+    path, (kind, key, *_) = tmp_path / "out" / "certificate.json", signer.public.split()
+    for keys in (f"#{signer.public}", f"# revoked: {signer.public}", f"# {key}\n{other.public}", f"ssh-rsa {key}", key,
+                 f"{other.public} {key}", f"{kind}\n{key}", ""):
+        assert verify(tmp_path / "out", keys=keys) == ["certificate.json: is not signed with a key that was given"]
+        assert origin(path, keys).endswith(", no key that was given.")
+    for keys in (f"# {other.public}\r\n\t{signer.public}\r\n", f"{other.public}\n{kind} {key}"):
+        assert verify(tmp_path / "out", keys=keys) == []
+        assert origin(path, keys).endswith(", a key that was given.")
+    (tmp_path / "revoked.pub").write_text(f"# {signer.public}\n", encoding="ascii")
+    with pytest.raises(ConfigurationError, match="WB-E-011"):
+        read_public_keys(tmp_path / "revoked.pub")
+
+
 # -- nothing of the truth --------------------------------------------------------------------------------------
 
 
@@ -497,8 +542,12 @@ def test_the_verifier_runs_alone_on_the_standard_library_in_200_lines(tmp_path: 
         return done.returncode, done.stdout.strip()
 
     sealed.write_text(json.dumps(release.sealed), encoding="utf-8")
-    assert run(tmp_path / "out") == run(tmp_path / "out", "--sealed", sealed) == (0, "sound")
-    assert run(tmp_path / "out", "--sealed", sealed, "--key", tmp_path / "key.pub") == (0, "sound")
+    sound = (0, f"sound: minimum cell {release.public['min_cell']}, {release.public['need']} need")
+    assert run(tmp_path / "out") == run(tmp_path / "out", "--sealed", sealed) == sound
+    assert run(tmp_path / "out", "--sealed", sealed, "--key", tmp_path / "key.pub") == sound
+    limits = {name: release.public[name] for name in ("min_cell", "need")}
+    assert release_verifier.checked(tmp_path / "out") == limits
+    assert sound[1] == f"sound: {release_verifier.in_words(limits)}"
     assert run(tmp_path / "out", "--key", tmp_path / "other.pub") == (
         18, "certificate.json: is not signed with a key that was given")
     release.sealed["completions"] = release.public["completions"]

@@ -102,19 +102,22 @@ def extract_verify(path: Path, key: Path | None, as_json: bool) -> Exit:
     """
     from wellbridge.pipelines.extracts import verify_release
     from wellbridge.privacy.manifest import NAME
+    from wellbridge.privacy.release_verifier import checked, in_words
     from wellbridge.privacy.signing import origin, read_public_keys
 
     keys = None if key is None else read_public_keys(key)
     violations = verify_release(path, keys)
     code, who = Exit.VERIFY if violations else Exit.DONE, origin(path / NAME, keys)
+    limits = {} if violations else checked(path)
     if as_json:
         failed = VerifyError("WB-E-045", f"{len(violations)} violation(s) found.", path.name)
         errors = [failed.as_dict()] if violations else []
-        show_json(document(code, path=str(path), violations=violations, origin=who, errors=errors))
+        show_json(document(code, path=str(path), violations=violations, checked=limits, origin=who,
+                           errors=errors))
     elif violations:
         click.echo("\n".join(f"VIOLATION {violation}" for violation in violations))
     else:
-        click.echo(f"The release is as it was built, and keeps what it promises.\n{who}")
+        click.echo(f"The release is as it was built, and keeps what it promises.\nChecked: {in_words(limits)}.\n{who}")
     return code
 
 

@@ -25,11 +25,13 @@ from wellbridge.privacy.tables.verifier import (
     Json,
     Violation,
     check_signature,
+    read_json,
     table_cells,
 )
 
 FORMAT, SEALED = "wellbridge-amounts/2", "wellbridge-amounts-sealed/2"
 LEAST = 3  # contributors, whatever a certificate says
+KEYS = {"format", "file", "sha256", "count", "unit", "rules", "axes", "digits", "completions"}
 RULES = {"least", "largest", "share", "margin", "known", "zeros", "spread"}
 
 
@@ -38,8 +40,13 @@ def verify(folder: str | Path, sealed: Json | None = None, keys: str | None = No
     try:
         content = (Path(folder) / NAME).read_bytes()
         check_signature(Path(folder) / NAME, content, keys)
-        certificate = json.loads(content)
-        return _violations(certificate, *table_cells(Path(folder), certificate, FORMAT), sealed)
+        certificate = read_json(content)
+        if {path.name for path in Path(folder).iterdir()} - {certificate["file"], NAME, f"{NAME}.sig"}:
+            raise Violation("the folder holds other files than a table, its certificate and a signature")
+        if certificate.keys() != KEYS:
+            raise Violation(f"{NAME}: says more or less than its format has")
+        counts = {name: value for name, value in certificate.items() if name not in ("unit", "rules")}
+        return _violations(certificate, *table_cells(Path(folder), counts, FORMAT), sealed)
     except (Violation, *UNREADABLE) as error:
         return [str(error) if isinstance(error, Violation) else f"the release cannot be read ({type(error).__name__})"]
 
@@ -47,7 +54,7 @@ def verify(folder: str | Path, sealed: Json | None = None, keys: str | None = No
 def holds_amounts(folder: Path) -> bool:
     """Whether a release says that it is one of amounts."""
     try:
-        found = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        found = read_json((folder / NAME).read_bytes())
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.get("format") == FORMAT

@@ -1,27 +1,27 @@
 """Re-check a protected table, and who signed it, from what was released: by arithmetic alone.
 
-Standard library alone: ``python verifier.py FOLDER [--key KEYS.pub] [--sealed SEALED.json]``. A release is a table,
-every cell of a cross, hidden counts blank; a certificate with *completions*: counts for all blanks with which all sums
-hold; and its signature (ssh-keygen's). Shown is: nothing small is printed, sums hold, blanks have two counts and, if
-the need is strong, one that may be printed; and by an auditor's, whose first is true, that small counts stay hidden.
+Standard library alone: ``python verifier.py FOLDER [--key KEYS.pub] [--sealed SEALED.json]``. Shown is: nothing small
+is printed; with the *completions*, counts for all blanks, all sums hold; a blank has two counts and, if the need is
+strong, one that may be printed; and by an auditor's, whose first is true, that small counts stay hidden.
 """
 
 import base64
 import csv
-import gc
 import json
 import sys
 from functools import reduce
 from hashlib import sha256, sha512
 from itertools import chain, product
 from math import prod
-from operator import or_
 from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
 Axes = list[list[int]]  # of a cross: each node's parent, -1 where it has none; cells come with the first axis slowest
 FORMAT, SEALED, NAME, ALL, MOST = "wellbridge-table/2", "wellbridge-table-sealed/2", "certificate.json", "all", 2**40
+KEYS = {"format", "file", "sha256", "count", "min_cell", "need", "axes", "cohort", "blank_least", "hides_zeros",
+        "digits", "completions"}
+SOUND = "sound: minimum cell {min_cell}, {need} need"
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, csv.Error)
 P, ORDER, KIND = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493, b"ssh-ed25519"
 D, ROOT, BASE_Y = -121665 * pow(121666, -1, P) % P, pow(2, (P - 1) // 4, P), 4 * pow(5, -1, P) % P
@@ -36,7 +36,9 @@ def verify(folder: str | Path, sealed: Json | None = None, keys: str | None = No
     try:
         content = (Path(folder) / NAME).read_bytes()
         check_signature(Path(folder) / NAME, content, keys)
-        certificate = json.loads(content)
+        certificate = read_json(content)
+        if {path.name for path in Path(folder).iterdir()} - {certificate["file"], NAME, f"{NAME}.sig"}:
+            raise Violation("the folder holds other files than a table, its certificate and a signature")
         if sealed is not None and (sealed["format"], sealed["certificate"]) != (SEALED, sha256(content).hexdigest()):
             raise Violation("the auditor's certificate is of another release")
         check_cells(*table_cells(Path(folder), certificate, FORMAT), certificate, sealed)
@@ -45,11 +47,16 @@ def verify(folder: str | Path, sealed: Json | None = None, keys: str | None = No
     return []
 
 
+def read_json(text: str | bytes) -> Any:
+    """Read JSON; refuse NaN and the infinite, which are less than nothing, and names that stand twice in an object."""
+    return json.loads(text, parse_constant=int, object_pairs_hook=lambda pairs: dict(
+        zip(dict(pairs), (value for _, value in pairs), strict=True)))
+
+
 def check_signature(path: Path, content: bytes, keys: str | None) -> str | None:
     """Return the key of the SSH signature beside a file, None for none; refuse a wrong one, and keys not among ours."""
     def strings(*parts: bytes) -> bytes:
         return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-
     name, beside = None, path.with_name(f"{path.name}.sig")
     if beside.exists():
         text = beside.read_text(encoding="ascii").replace("\n", "").removeprefix("-----BEGIN SSH SIGNATURE-----")
@@ -60,7 +67,8 @@ def check_signature(path: Path, content: bytes, keys: str | None) -> str | None:
         if base64.b64encode(whole).decode() != text or not is_signed(signed, signature, key):
             raise Violation(f"{beside.name}: is no signature of {path.name}")
         name = base64.b64encode(strings(KIND, key)).decode()
-    if keys is not None and name not in keys.split():
+    lines = [line.split() for line in (keys or "").split("\n")]  # what does not begin as a key, a comment, is none
+    if keys is not None and name not in {line[1] for line in lines if line[:1] == ["ssh-ed25519"] and line[1:]}:
         raise Violation(f"{path.name}: is not signed" + (" with a key that was given" if name else ""))
     return name
 
@@ -75,30 +83,24 @@ def is_signed(message: bytes, signature: bytes, key: bytes) -> bool:
         if y >= P or x * x % P != square or (x == 0 and sign):
             raise Violation("a key is no point of the curve")
         return x if x % 2 == sign else P - x, y
-
-    def plus(one: tuple[int, int], two: tuple[int, int]) -> tuple[int, int]:
-        (x, y), (u, v) = one, two
+    def plus(x: int, y: int, u: int, v: int) -> tuple[int, int]:
         product = D * x * y * u * v % P
         inverse = pow(1 - product * product, -1, P)
         return (x * v + u * y) * (1 - product) * inverse % P, (y * v + x * u) * (1 + product) * inverse % P
-
-    def times(a: int, one: tuple[int, int], b: int, two: tuple[int, int]) -> tuple[int, int]:
-        out, added = (0, 1), {(0, 0): (0, 1), (1, 0): one, (0, 1): two, (1, 1): plus(one, two)}
-        for bit in reversed(range(max(a, b).bit_length())):
-            out = plus(plus(out, out), added[a >> bit & 1, b >> bit & 1])
-        return out
-
+    def times(number: int, x: int, y: int) -> tuple[int, int]:
+        half = times(number // 2, x, y) if number else (0, 1)
+        return plus(*plus(*half, *half), x, y) if number % 2 else plus(*half, *half)
     s, public = int.from_bytes(signature[32:], "little"), point(int.from_bytes(key, "little"))
     h = int.from_bytes(sha512(signature[:32] + key + message).digest(), "little") % ORDER
-    x, y = times(s, point(BASE_Y), h, (P - public[0], public[1]))
-    is_within = len(signature) == 64 and len(key) == 32 and s < ORDER and times(8, public, 0, public) != (0, 1)
+    x, y = plus(*times(s, *point(BASE_Y)), *times(h, P - public[0], public[1]))
+    is_within = len(signature) == 64 and len(key) == 32 and s < ORDER and times(8, *public) != (0, 1)
     return is_within and (y + (x % 2 << 255)).to_bytes(32, "little") == signature[:32]
 
 
 def table_cells(folder: Path, certificate: Json, known: str) -> tuple[list[int | None], Axes]:
     """Return a certified table's counts in the order of its axes, None where blank, and the axes."""
-    if certificate["format"] != known or Path(certificate["file"]).name != certificate["file"]:
-        raise Violation(f"{NAME}: unknown format")
+    if certificate["format"] != known or certificate.keys() - KEYS or Path(name := certificate["file"]).name != name:
+        raise Violation(f"{NAME}: unknown format, or says more than that")
     content, axes = (folder / certificate["file"]).read_bytes(), certificate["axes"]
     if sha256(content).hexdigest() != certificate["sha256"]:
         raise Violation("the table is not the one that was certified")
@@ -119,21 +121,20 @@ def _parents(axis: Json) -> list[int]:
     place = {tuple(label): number for number, label in enumerate(csv.reader(axis["labels"]))}
     parents = [-1 if (at := next((n for n, name in enumerate(label) if name != ALL), -1)) < 0
                else place.get((*label[:at], ALL, *label[at + 1:]), -2) for label in place]
-    is_tree = len(place) == len(axis["labels"]) and -2 not in parents and parents.count(-1) == 1
+    is_tree = len(axis) == 3 and len(place) == len(axis["labels"]) and -2 not in parents and parents.count(-1) == 1
     if not is_tree or [*place][-1] != (ALL,) * len(axis["columns"]) or parents != axis["parent"]:
         raise Violation("an axis repeats a node, has no total or names a wrong parent")
     return parents
 
 
 class Blanks:
-    """What completions say of a table's blanks: ``numbers`` has one for each blank, whose digits are its counts."""
+    """What completions, of which all sums hold, say of blanks: one of ``numbers`` for each, its digits the counts."""
 
     def __init__(self, counts: list[int | None], crosses: list[Axes], proof: Json, lowest: int = 0) -> None:
-        """Read the completions of a proof; refuse such as do not fill the blanks, or with which a sum does not hold."""
         bits, texts = {digits: 4 * digits for digits in range(1, 17)}[proof["digits"]], proof["completions"]
         self.numbers, places = [int(text, 16) for text in texts], range(0, 4 * len(texts[0]) if texts else bits, bits)
         self.size, self.half, self.ones = 1 << bits, 1 << bits - 1, sum(1 << place for place in places)
-        self.tops, together, following = self.ones << bits - 1, reduce(or_, self.numbers, 0), iter(self.numbers)
+        self.tops, together, following = self.ones << bits - 1, reduce(int.__or__, self.numbers, 0), iter(self.numbers)
         most = max((together >> place) % self.size for place in places)
         if (len(texts) != counts.count(None) or together >> bits * len(places) or most >= min(MOST, self.half)
                 or (lowest and any(reached != self.tops for reached in self.reach([lowest] * len(texts))))):
@@ -192,9 +193,8 @@ def _unproved(least: int, need: str, lowest: int, public: Blanks, sealed: Blanks
 
 
 if __name__ == "__main__":
-    gc.disable()  # nothing here is a cycle, and looking for them takes a tenth of the time
     folder, *rest = sys.argv[1:]
     given = {name: Path(file).read_text(encoding="utf-8") for name, file in zip(rest[::2], rest[1::2], strict=True)}
-    problems = verify(folder, json.loads(given.get("--sealed", "null")), given.get("--key"))
-    print("\n".join(problems) or "sound")
+    problems = verify(folder, read_json(given.get("--sealed", "null")), given.get("--key"))
+    print("\n".join(problems) or SOUND.format_map(read_json((Path(folder) / NAME).read_bytes())))
     sys.exit(18 if problems else 0)
