@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import stat
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -231,6 +234,43 @@ def test_the_auditors_certificate_opens_with_its_key_alone(tmp_path: Path) -> No
     assert run("verify", one, "--sealed", sealed, "--seal-key", tmp_path / "none").exit == 15
     sealed.write_bytes(sealed.read_bytes()[:-1] + b"x")
     assert run("verify", one, "--sealed", sealed, "--seal-key", key).exit == 15
+
+
+def test_the_auditors_certificate_is_opened_for_the_verifier_of_one_file(tmp_path: Path) -> None:
+    out, opened, alone = tmp_path / "out", tmp_path / "opened.json", tmp_path / "verify.pyz"
+    locked = ("--sealed", tmp_path / "sealed", "--seal-key", tmp_path / "key")
+    assert run("protect", write(tmp_path), *BY, "--out", out, *locked).exit == 0
+    said = run("verify", out, *locked, "--open", opened, "--json")
+    assert (said.exit, said.document["checked"]) == (0, {"min_cell": 10, "need": "strong"})
+    assert "holds the true counts" in said.stderr
+    assert stat.S_IMODE(opened.stat().st_mode) == 0o600
+    for more in (("--open", opened, *locked), ("--open", out / "opened.json", *locked),
+                 ("--open", tmp_path / "none" / "x", *locked), ("--open", tmp_path / "new")):
+        assert run("verify", out, *more).exit == 10
+    assert run("verify", out).exit == 0, "nothing was written beside the table"
+    assert CliRunner().invoke(cli, ["extract", "verifier", str(alone)]).exit_code == 0
+
+    def verified(sealed: Path) -> tuple[int, str]:
+        command = [sys.executable, "-I", "-S", str(alone), str(out), "--sealed", str(sealed)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout
+
+    assert verified(opened) == (0, "sound: minimum cell 10, strong need\n")
+    truth = json.loads(opened.read_text(encoding="utf-8"))
+    opened.write_text(json.dumps({**truth, "certificate": "0" * 64}), encoding="utf-8")
+    assert verified(opened) == (18, "the auditor's certificate is of another release\n")
+
+
+def test_verify_says_which_limits_were_checked_so_that_lower_ones_are_seen(tmp_path: Path) -> None:
+    for limits in ((10, "strong"), (3, "weak")):
+        out = tmp_path / limits[1]
+        assert run("protect", write(tmp_path), *BY, "--min-cell", str(limits[0]), "--need", limits[1], "--out",
+                   out).exit == 0
+        assert f"Checked: minimum cell {limits[0]}, {limits[1]} need.\n" in run("verify", out).stdout
+        assert run("verify", out, "--json").document["checked"] == {"min_cell": limits[0], "need": limits[1]}
+    (tmp_path / "weak" / "truth.csv").write_text("A,AM,4\n", encoding="utf-8")
+    answer = run("verify", tmp_path / "weak", "--json")
+    assert (answer.exit, answer.document["checked"]) == (18, {})
 
 
 def test_a_release_is_signed_with_a_key_that_is_made_once_and_verifies_with_its_public_half(tmp_path: Path) -> None:

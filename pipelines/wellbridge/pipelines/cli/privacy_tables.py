@@ -163,10 +163,12 @@ def _settings(given: dict[str, Any], policy: Path | None) -> dict[str, Any]:
 @click.option("--key", type=_FILE, help="Public key(s), one of which must have signed.")
 @click.option("--sealed", type=_FILE, help="The auditor's certificate.")
 @click.option("--seal-key", type=_FILE, help="The key that sealed it.")
+@click.option("--open", "opened", type=_FILE, metavar="SEALED.json",
+              help="Write it opened, for a verifier without the key's program; it holds the true counts.")
 @json_option
 @command
 def verify_command(
-    folder: Path, key: Path | None, sealed: Path | None, seal_key: Path | None, as_json: bool
+    folder: Path, key: Path | None, sealed: Path | None, seal_key: Path | None, opened: Path | None, as_json: bool
 ) -> Exit:
     """Check a protected table by arithmetic alone; exit 18 on a violation.
 
@@ -175,23 +177,28 @@ def verify_command(
     """
     from wellbridge.privacy import release_verifier
     from wellbridge.privacy.signing import origin, read_public_keys
-    from wellbridge.privacy.tables.certificate import read_sealed
+    from wellbridge.privacy.tables.certificate import read_sealed, write_opened
 
-    if (sealed is None) != (seal_key is None):
+    if (sealed is None) != (seal_key is None) or (opened is not None and sealed is None):
         raise ConfigurationError("WB-E-011", "An auditor's certificate needs a file and a key.", "--sealed, --seal-key")
     truth = None if sealed is None or seal_key is None else read_sealed(sealed, seal_key)
     keys = None if key is None else read_public_keys(key)
+    if opened is not None and truth is not None:
+        write_opened(truth, opened, folder)
+        click.echo(f"{opened.name} holds the true counts, and is open: delete it when the check is done.", err=True)
     started = time.process_time()
     violations = release_verifier.verify(folder, truth, keys)
     cpu_s = round(time.process_time() - started, 3)
     code, signed = Exit.VERIFY if violations else Exit.DONE, folder / release_verifier.MANIFEST
+    limits = {} if violations else release_verifier.checked(folder)
     who = origin(signed if signed.exists() else folder / "certificate.json", keys)
     if as_json:
         failed = VerifyError("WB-E-045", f"{len(violations)} violation(s) found.", folder.name)
-        show_json(document(code, path=str(folder), violations=violations, origin=who, cpu_s=cpu_s,
+        show_json(document(code, path=str(folder), violations=violations, checked=limits, origin=who, cpu_s=cpu_s,
                            errors=[failed.as_dict()] if violations else []))
     elif violations:
         click.echo("\n".join(f"VIOLATION {violation}" for violation in violations))
     else:
-        click.echo(f"The table is as it was certified: by its sums every hidden count could be another.\n{who}")
+        click.echo(f"The table is as it was certified: by its sums every hidden count could be another.\n"
+                   f"Checked: {release_verifier.in_words(limits)}.\n{who}")
     return code

@@ -242,6 +242,21 @@ def write_sealed(certificate: dict[str, Any], path: Path, key: Path) -> None:
         )
 
 
+def write_opened(certificate: dict[str, Any], path: Path, release: Path) -> None:
+    """Write an opened auditor's certificate, which holds the true counts, for its owner alone and into no release.
+
+    Raises:
+        ConfigurationError: WB-E-011 when the file exists, cannot be written, or would lie in the release.
+    """
+    content = json.dumps(certificate).encode()
+    is_apart = release.resolve() not in path.resolve().parents
+    if not is_apart or not wrote_new(path, lambda file: file.write(content)):
+        raise ConfigurationError(
+            "WB-E-011", "The opened certificate exists already, cannot be written, or would lie in the release.",
+            f"--open {path.name}",
+        )
+
+
 def read_sealed(path: Path, key: Path) -> dict[str, Any]:
     """Open an auditor's certificate.
 
