@@ -182,3 +182,12 @@ def test_a_build_that_was_killed_after_the_ledger_knew_it_is_published_by_the_ne
     assert not left.exists()
     assert not strange.exists()  # no event names it
     restore(site, kept)
+
+
+def test_a_hidden_definition_is_none_since_its_releases_would_be_in_no_history(site: Site) -> None:
+    hidden = site.root / "extracts" / f".{RECORDS}.toml"
+    shutil.copy(site.root / "extracts" / f"{RECORDS}.toml", hidden)
+    before = sorted(site.releases.iterdir())
+    assert told(site, "extract", "build", hidden.stem).error["code"] == "WB-E-015"
+    assert sorted(site.releases.iterdir()) == before
+    hidden.unlink()

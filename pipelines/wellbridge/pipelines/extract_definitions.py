@@ -95,8 +95,8 @@ class ExtractDefinition:
 
 
 def load_definitions(folder: Path) -> dict[str, ExtractDefinition]:
-    """Read every definition of a folder, by id."""
-    return {path.stem: load_definition(path) for path in sorted(folder.glob("*.toml"))}
+    """Read every definition of a folder, by id; hidden files are none, and would make folders that no history sees."""
+    return {path.stem: load_definition(path) for path in sorted(folder.glob("[!.]*.toml"))}
 
 
 def load_definition(path: Path) -> ExtractDefinition:
