@@ -87,9 +87,11 @@ def record_release(folder: Path, change: Callable[[Json], object] = lambda manif
 def test_a_record_release_is_sound_or_not_by_its_classes_and_says_its_limits(tmp_path: Path):
     assert release_verifier.verify(record_release(tmp_path / "sound")) == []
     limits = release_verifier.checked(tmp_path / "sound")
-    assert limits == {"min_cell": 10, "need": "strong", "k": 10, "quasi": ["grade_band", "sex"]}
+    rule = {"distinct": 1, "entropy": 1.0, "t": 0.9, "distance": "equal"}
+    assert limits == {"min_cell": 10, "need": "strong", "k": 10, "quasi": ["grade_band", "sex"],
+                      "sensitive": {"tier": rule}}
     said = release_verifier.in_words(limits)
-    assert said == "minimum cell 10, strong need, 10 persons alike, in grade_band, sex"
+    assert said == "minimum cell 10, strong need, 10 persons alike, in grade_band, sex, of tier 1 value(s) and t 0.9"
     assert release_verifier.verify(record_release(tmp_path / "alone", odd="X")) == [
         "records.csv: 1 class(es) have fewer than 10 persons"]
     more = record_release(tmp_path / "more", lambda m: m["tables"][0].update(quasi=["grade_band", "sex", "tier"]))

@@ -29,7 +29,7 @@ ROW = ("measure_id", "period", "dimension", "member")
 BESIDE = ("suppressed.csv", "README.txt")
 DISTANCES = ("equal", "ordered")
 CHECKED = {"min_cell": "minimum cell {}", "need": "{} need", "blank_least": "no blank below {}",
-           "k": "{} persons alike", "quasi": "in {}", "rules": "{}"}
+           "k": "{} persons alike", "quasi": "in {}", "sensitive": "of {}", "rules": "{}"}
 FLOOR = 10  # no cell and no class below it, whatever a manifest says
 RISKY = re.compile("^[ \u00a0\ufeff\"'`\u2018\u2019\u201c\u201d]*[=+\\-@\\t\\r\\n\\x00\uff1d\uff0b\uff0d\uff20]")
 NUMBER = re.compile(r"^-\d+(\.\d+)?([eE][+-]?\d+)?$")
@@ -72,12 +72,16 @@ def checked(folder: str | Path) -> Json:
     if not records:
         limits.pop("k", None)
         return limits
-    return limits | {"quasi": sorted({name for table in records for name in table["quasi"]})}
+    asked = {name: rule for table in records for name, rule in table.get("sensitive", {}).items()}
+    quasi = sorted({name for table in records for name in table["quasi"]})
+    return limits | {"quasi": quasi} | ({"sensitive": asked} if asked else {})
 
 
 def in_words(limits: Json) -> str:
     """Return what ``checked`` says on one line."""
-    parts: Json = {**limits, "quasi": ", ".join(limits.get("quasi", ())),
+    asked = [f"{name} {rule['distinct']} value(s)" + (f" and t {rule['t']}" if rule["t"] is not None else "")
+             for name, rule in limits.get("sensitive", {}).items()]
+    parts: Json = {**limits, "quasi": ", ".join(limits.get("quasi", ())), "sensitive": ", ".join(asked),
                    "rules": ", ".join(f"{name} {value}" for name, value in limits.get("rules", {}).items())}
     text = ", ".join(form.format(parts[name]) for name, form in CHECKED.items() if name in limits)
     return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -117,6 +117,18 @@ def test_certificates_of_thirty_tables_verify_and_the_public_one_holds_nothing_o
     assert looked > 20
 
 
+def test_amounts_beside_other_files_or_certified_in_other_words_are_refused(tmp_path: Path) -> None:
+    found = next(one for one in map(protected, range(50)) if one is not None)
+    public, folder = write_amounts(found, tmp_path / "out"), tmp_path / "out"
+    for change in ({"truth": [1]}, {"min_cell": 10}):
+        (folder / "certificate.json").write_text(json.dumps({**public, **change}), encoding="utf-8")
+        assert verify(folder) == ["certificate.json: says more or less than its format has"]
+    (folder / "certificate.json").write_text(json.dumps(public), encoding="utf-8")
+    assert verify(folder) == []
+    (folder / "truth.csv").write_text("1", encoding="utf-8")
+    assert verify(folder) == ["the folder holds other files than a table, its certificate and a signature"]
+
+
 def test_the_public_certificate_is_the_same_for_another_truth_with_the_same_published_part(tmp_path: Path) -> None:
     found = next(one for one in map(protected, range(50)) if one is not None and one.found.moves.shape[0])
     public = write_amounts(found, tmp_path / "one")
