@@ -173,13 +173,6 @@ def test_each_notice_brings_one_child_with_traits_to_be_found_by(tmp_path: Path)
     assert {c.trait for c in columns.values() if c.trait} == {"first_name", "last_name", "birth_date"}
 
 
-def test_a_form_with_one_line_for_the_name_is_taken(tmp_path: Path) -> None:
-    line = GOOD["handle_with_care/notices"].replace("Ann,Lee,", '"Lee, Ann",,')
-    split = taken(tmp_path, "handle_with_care/notices", line)
-    assert split.held.is_empty()
-    assert split.kept.select("first_name", "last_name").rows() == [("Lee, Ann", None)]
-
-
 def test_an_assessment_gives_one_need_per_domain(tmp_path: Path) -> None:
     other = GOOD["needs_assessment/answers"].replace("food", " Housing ")
     kept = taken(tmp_path, "needs_assessment/answers", GOOD["needs_assessment/answers"], other).kept

@@ -198,15 +198,13 @@ class Notices(pa.DataFrameModel):
     """Handle with Care notices and the school's response.
 
     The officer has no student number: ``child_id`` is made on reading from the notice's own id, so that each
-    notice brings one child, who is found among the students by name and birth date. A form with one line for the name
-    leaves ``last_name`` out; linking divides the other.
+    notice brings one child, who is found among the students by name and birth date.
     """
 
     notice_id: pl.String = column(P.DIRECT, ids="notice")
     child_id: pl.String = column(P.DIRECT, ids="client", defines=True, required=False)
     first_name: pl.String = column(P.DIRECT, trait="first_name", standard="CEDS 000115 First Name")
-    last_name: pl.String = column(
-        P.DIRECT, trait="last_name", required=False, standard="CEDS 000172 Last or Surname")
+    last_name: pl.String = column(P.DIRECT, trait="last_name", standard="CEDS 000172 Last or Surname")
     birth_date: pl.Date = column(
         P.QUASI, trait="birth_date", generalise="birth_year", standard="CEDS 000033 Birthdate")
     school_id: pl.String = column(P.QUASI, required=False, standard="CEDS 001069 School Identifier")
