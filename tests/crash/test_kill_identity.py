@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from wellbridge.pipelines.site import init_site, load_site
 from wellbridge.pipelines.synth.generate import generate
 
 _ID_BYTES = 16
+SEED = datetime.now(UTC).date().toordinal()  # of the points that a default run takes; printed when a test fails
+_ALL = 1_000
+at_some_points = pytest.mark.parametrize("most", [3, pytest.param(_ALL, marks=pytest.mark.slow)])
 
 
 def _wellbridge(site: Path, *arguments: str, failpoint: str = "") -> subprocess.CompletedProcess[str]:
@@ -85,7 +90,14 @@ def _points(site: Path, folder: Path, *command: str) -> list[str]:
     return list({point.split(":")[0]: point for point in reversed(reached)}.values())
 
 
-def test_a_killed_forgetting_is_ended_by_the_next_run_or_never_was(night: Path, tmp_path: Path) -> None:
+def _some(points: list[str], most: int) -> list[str]:
+    """Draw as many of the points as a run takes."""
+    print("seed", SEED)
+    return random.Random(SEED).sample(points, min(most, len(points)))
+
+
+@at_some_points
+def test_a_killed_forgetting_is_ended_by_the_next_run_or_never_was(night: Path, tmp_path: Path, most: int) -> None:
     record, _ = _two_anchors(night)
     forget = ("identity", "forget", record, "--reason", "asked")
     points = _points(night, tmp_path, *forget)
@@ -93,7 +105,7 @@ def test_a_killed_forgetting_is_ended_by_the_next_run_or_never_was(night: Path, 
     assert {"forget.marked", "identity.keys_rewritten", "forget.keys", "store.rewritten", "forget.done"} <= {
         point.split(":")[0] for point in points
     }
-    for point in points:
+    for point in _some(points, most):
         site = tmp_path / point.replace(":", "-")
         shutil.copytree(night, site)
         assert _wellbridge(site, *forget, failpoint=point).returncode == -9, point
@@ -115,7 +127,8 @@ def _linked_child(site: Path) -> tuple[str, str]:
     return found[0]
 
 
-def test_a_night_that_is_killed_while_it_buries_is_ended_by_the_next(night: Path, tmp_path: Path) -> None:
+@at_some_points
+def test_a_night_that_is_killed_while_it_buries_is_ended_by_the_next(night: Path, tmp_path: Path, most: int) -> None:
     record, student = _linked_child(night)
     waiting = tmp_path / "waiting"
     shutil.copytree(night, waiting)
@@ -129,7 +142,7 @@ def test_a_night_that_is_killed_while_it_buries_is_ended_by_the_next(night: Path
     assert {"forget.marked", "identity.keys_rewritten", "forget.keys", "store.rewritten", "forget.done"} <= {
         point.split(":")[0] for point in points
     }
-    for point in points:
+    for point in _some(points, most):
         site = tmp_path / point.replace(":", "-")
         shutil.copytree(waiting, site)
         assert _wellbridge(site, *run, failpoint=point).returncode == -9, point
@@ -140,10 +153,13 @@ def test_a_night_that_is_killed_while_it_buries_is_ended_by_the_next(night: Path
         shutil.rmtree(site)
 
 
-def test_a_killed_merge_done_again_gives_one_person_and_one_constraint(night: Path, tmp_path: Path) -> None:
+@at_some_points
+def test_a_killed_merge_done_again_gives_one_person_and_one_constraint(
+    night: Path, tmp_path: Path, most: int
+) -> None:
     pair = _two_anchors(night)
     merge = ("identity", "merge", *pair, "--reason", "one child", "--json")
-    for point in _points(night, tmp_path, *merge):
+    for point in _some(_points(night, tmp_path, *merge), most):
         site = tmp_path / point.replace(":", "-")
         shutil.copytree(night, site)
         assert _wellbridge(site, *merge, failpoint=point).returncode == -9, point

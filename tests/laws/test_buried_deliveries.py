@@ -25,7 +25,7 @@ from wellbridge.schemas.warehouse import METADATA
 SEED = (
     datetime.now(UTC).date().toordinal()
 )  # another district every day; printed, so that a failure can be repeated
-ORDERS = 3
+ORDERS = 1
 HEADER = "student_id,scope,effective_date,withdrawn_date"
 Step = Callable[[Site], None]
 # Digests of the warehouse; of each patient its student, whether it is buried, and what it says.

@@ -137,7 +137,7 @@ class TestHubHistory(HubHistory.TestCase):  # type: ignore[misc,name-defined]
     """Some histories on every run."""
 
     settings = settings(
-        max_examples=8, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=5, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
     )
 
 
