@@ -152,4 +152,4 @@ def test_any_order_leaves_the_same_records_buried_linked_and_told(
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(1, 9))
 def test_many_orders_do(tmp_path: Path, steps: dict[str, Step], number: int) -> None:
-    _orders(tmp_path, steps, ORDERS, SEED * 100 + number)
+    _orders(tmp_path, steps, 3 * ORDERS, SEED * 100 + number)
