@@ -159,6 +159,15 @@ def _along(mask: Bools, number: int, many: int) -> Bools:
     return np.expand_dims(mask, [n for n in range(many) if n != number])
 
 
+def _above(axis: Axis, number: int, cells: Bools) -> Bools:
+    """Return the cells that stand right above one of some cells along a dimension."""
+    found = np.zeros_like(cells)
+    for node in np.unique(axis.parent[axis.parent >= 0]):
+        place = tuple(node if n == number else slice(None) for n in range(cells.ndim))
+        found[place] = np.take(cells, axis.children(int(node)), axis=number).any(axis=number)
+    return found
+
+
 def _movable(table: Grid, zeros: Bools) -> Bools:
     """Leave out zeros that cannot rise: under a zero that stays, or above nothing but what stays."""
     while True:
@@ -168,9 +177,8 @@ def _movable(table: Grid, zeros: Bools) -> Bools:
             total: Ints = np.take(table.counts, axis.parent, axis=number)
             is_open: Bools = np.take(zeros, axis.parent, axis=number)
             bad |= has_parent & (total == 0) & ~is_open
-            for node in np.unique(axis.parent[axis.parent >= 0]):
-                below = np.take(zeros, axis.children(int(node)), axis=number).any(axis=number, keepdims=True)
-                bad |= ~below & _along(np.arange(axis.nodes.height) == node, number, zeros.ndim)
+            has_children = _along(np.isin(np.arange(axis.nodes.height), axis.parent), number, zeros.ndim)
+            bad |= has_children & ~_above(axis, number, zeros)
         if not (zeros & bad).any():
             return zeros
         zeros = zeros & ~bad
@@ -180,9 +188,7 @@ def _with_zeros_above(table: Grid, zeros: Bools) -> Bools:
     while True:
         more = zeros.copy()
         for number, axis in enumerate(table.axes):
-            for node in np.unique(axis.parent[axis.parent >= 0]):
-                below = np.take(zeros, axis.children(int(node)), axis=number).any(axis=number, keepdims=True)
-                more |= below & _along(np.arange(axis.nodes.height) == node, number, zeros.ndim) & (table.counts == 0)
+            more |= _above(axis, number, zeros) & (table.counts == 0)
         if (more == zeros).all():
             return zeros
         zeros = more
