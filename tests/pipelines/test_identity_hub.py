@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from pipelines.one_night import after_one_night
 from wellbridge.etl.identity import hub, matcher
 from wellbridge.etl.identity.parts import opened
 from wellbridge.etl.loading import day_of
@@ -25,8 +26,7 @@ from wellbridge.pipelines.cli.group import cli
 from wellbridge.pipelines.demo import deliver
 from wellbridge.pipelines.nightly.run import run_night
 from wellbridge.pipelines.nightly.stores import open_stores, seals_of, write_event
-from wellbridge.pipelines.site import Site, init_site, load_site
-from wellbridge.pipelines.synth.generate import generate
+from wellbridge.pipelines.site import Site, load_site
 from wellbridge.schemas.warehouse import METADATA, PERSON_TABLES
 
 _LINKED = """
@@ -40,10 +40,7 @@ WHERE s.person_key <> s.own_person_key ORDER BY k.source_id LIMIT 1
 @pytest.fixture(scope="module")
 def first_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("hub")
-    generate(root / "synthetic", students=120, nights=2, seed=5)
-    site = init_site(root / "site")
-    deliver(site, root / "synthetic" / "night-1")
-    run_night(site)
+    after_one_night(root, students=120, nights=2, seed=5)
     return root
 
 

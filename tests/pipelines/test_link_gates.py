@@ -11,30 +11,26 @@ import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
+from pipelines.one_night import after_one_night
 from wellbridge.etl.store import open_store
 from wellbridge.etl.vault import VAULT
 from wellbridge.pipelines.cli.group import cli
 from wellbridge.pipelines.demo import deliver
-from wellbridge.pipelines.nightly.run import run_night
 from wellbridge.pipelines.site import Site, init_site, load_site
-from wellbridge.pipelines.synth.generate import generate
 from wellbridge.schemas.warehouse import METADATA
 
 
 @pytest.fixture(scope="module")
-def after_one_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def one_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("gates")
-    generate(root / "synthetic", students=2500, nights=2, seed=11)
-    site = init_site(root / "site")
-    deliver(site, root / "synthetic" / "night-1")
-    run_night(site)
+    site = after_one_night(root, students=2500, nights=2, seed=11)
     deliver(site, root / "synthetic" / "night-2")
     return root / "site"
 
 
 @pytest.fixture
-def site(after_one_night: Path, tmp_path: Path) -> Site:
-    shutil.copytree(after_one_night, tmp_path / "site")
+def site(one_night: Path, tmp_path: Path) -> Site:
+    shutil.copytree(one_night, tmp_path / "site")
     return load_site(tmp_path / "site")
 
 

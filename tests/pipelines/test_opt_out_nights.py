@@ -11,16 +11,14 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from pipelines.one_night import after_one_night
 from wellbridge.etl.digest import digest
 from wellbridge.etl.identity.parts import opened
 from wellbridge.etl.store import open_store
 from wellbridge.etl.vault import VAULT
 from wellbridge.pipelines.cli.group import cli
-from wellbridge.pipelines.demo import deliver
-from wellbridge.pipelines.nightly.run import run_night
 from wellbridge.pipelines.nightly.stores import seals_of
 from wellbridge.pipelines.site import Site, init_site, load_site
-from wellbridge.pipelines.synth.generate import generate
 from wellbridge.schemas.warehouse import METADATA, PERSON_TABLES
 
 CANARY = "Zkanarimouse"
@@ -37,10 +35,7 @@ WHERE s.namespace = 'fhir/patient' ORDER BY k.source_id
 @pytest.fixture(scope="module")
 def first_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("opt-out")
-    generate(root / "synthetic", students=120, nights=1, seed=5)
-    site = init_site(root / "site")
-    deliver(site, root / "synthetic" / "night-1")
-    run_night(site)
+    after_one_night(root, students=120, nights=1, seed=5)
     return root
 
 

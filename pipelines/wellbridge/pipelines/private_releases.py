@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from wellbridge.etl.lock import run_lock
 from wellbridge.etl.store import open_store
-from wellbridge.pipelines.extracts import ledger_time
+from wellbridge.pipelines.agreed import check_in_force
 from wellbridge.pipelines.nightly.stores import write_event
 from wellbridge.pipelines.releases import AGREEMENTS
 from wellbridge.pipelines.site import Site
-from wellbridge.privacy.agreements import find_agreement, in_force
+from wellbridge.privacy.agreements import find_agreement
 from wellbridge.privacy.noise.agreed import granted
 from wellbridge.privacy.noise.budget import Account, BudgetLedger, Loss, open_ledger
-from wellbridge.privacy.parties import check_party
 from wellbridge.privacy.signing import Signer, read_signing_key
 from wellbridge.schemas.warehouse import METADATA
 
@@ -45,8 +44,7 @@ def site_budget(
     """
     agreement, signer = find_agreement(site.root / AGREEMENTS, agreement_id), read_signing_key(site.signing_key)
     with run_lock(site.lock), open_store(site.warehouse, METADATA) as warehouse:
-        today = in_force(agreement, now or datetime.now(UTC), ledger_time(warehouse))
-        check_party(site.root / AGREEMENTS, agreement, today)
+        check_in_force(site, agreement, warehouse, now)
         budget = granted(agreement.privacy_budget, agreement.id, population)
         with open_ledger(site.state / BUDGET) as ledger:
             ledger.grant(Account(agreement.id, population), budget)
